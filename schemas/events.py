@@ -1,0 +1,263 @@
+"""Canonical interaction events: what happened, one struct per type, in the words of customer service.
+
+An event is the ``data`` of a CloudEvent, or a JSON line of its own. Its ``type`` selects the struct; `EVENT_TYPES` is the
+one table of types. Unknown fields are ignored; a missing required field or an impossible value is refused by the codec.
+
+Units: instants (``at``, ``promised_by``, …) are milliseconds since 1970-01-01 UTC. An empty string or zero means "not
+published".
+"""
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+Text = Annotated[str, Meta(max_length=256)]
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Instant = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="milliseconds since 1970-01-01 UTC")]
+Order = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+Channel = Literal["", "call", "visit", "chat", "email", "video", "back_office"]
+Direction = Literal["", "inbound", "outbound", "callback"]
+Actor = Literal["human", "bot"]
+IdentifierKind = Literal["customer", "account", "email", "phone", "device", "ticket"]
+LeftReason = Literal["timeout", "empty", "key", "full", "closed", "withdrawn"]
+TransferKind = Literal["blind", "consult", "introduced", "requeue", "external"]
+JoinMode = Literal["conference", "monitor", "whisper", "coach"]
+Author = Literal["customer", "representative", "bot"]
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True, gc=False):
+    """What every event may carry. ``(source, id, revision)`` is its identity; ``(at, sequence, id)`` its place in time."""
+
+    id: Name
+    source: Name
+    interaction_id: Name
+    at: Instant
+    sequence: Order = 0
+    revision: Order = 0
+    updated_at: Instant = 0
+    leg_id: Text = ""
+    channel: Channel = ""
+    direction: Direction = ""
+    queue: Text = ""
+    team: Text = ""
+    representative: Text = ""
+    actor: Actor = "human"
+    identifiers: dict[IdentifierKind, Text] = {}
+    segment: Text = ""
+    need: Text = ""
+    service: Text = ""
+    desk: Text = ""
+    reason: Text = ""
+    case_id: Text = ""
+    promised_by: Instant = 0
+
+
+class Offered(Event, tag="offered"):
+    """The contact began: the customer is there, nobody has accepted yet."""
+
+
+class Queued(Event, tag="queued"):
+    """The customer entered a waiting line. An appointment waits from the later of arrival and ``appointment_at``."""
+
+    queue: Name
+    appointment_at: Instant = 0
+
+
+class LeftQueue(Event, tag="left_queue"):
+    """The customer left a waiting line, or was turned away before it, without an answer and without hanging up."""
+
+    queue: Name
+    reason: LeftReason
+
+
+class Rang(Event, tag="rang"):
+    """The contact was offered to a representative."""
+
+
+class Missed(Event, tag="missed"):
+    """A representative did not take the offer: no answer, declined, failed connect."""
+
+    representative: Name
+
+
+class Answered(Event, tag="answered"):
+    """A responder accepted the contact; ``actor`` says person or bot. Outbound: the customer, a person, answered.
+
+    ``timed`` is false where the publisher does not know the working time: a touch without talk time.
+    """
+
+    representative: Name
+    timed: bool = True
+
+
+class Held(Event, tag="held"):
+    """The customer was put on hold."""
+
+
+class Retrieved(Event, tag="retrieved"):
+    """The customer was taken off hold, or back from a consult."""
+
+
+class Consulted(Event, tag="consulted"):
+    """The representative asked a colleague with the customer off the line."""
+
+    to_representative: Text = ""
+    to_team: Text = ""
+    to_queue: Text = ""
+
+
+class Transferred(Event, tag="transferred"):
+    """The representative passed the contact on.
+
+    ``queues_only``: the publisher shows only queues, so if nothing follows the contact left what Karar sees.
+    """
+
+    kind: TransferKind
+    to_representative: Text = ""
+    to_team: Text = ""
+    to_queue: Text = ""
+    queues_only: bool = False
+
+
+class Joined(Event, tag="joined"):
+    """Another employee came onto the contact."""
+
+    representative: Name
+    mode: JoinMode
+
+
+class Left(Event, tag="left"):
+    """An employee left the contact, the customer did not."""
+
+    representative: Name
+
+
+class Abandoned(Event, tag="abandoned"):
+    """The customer gave up before anyone accepted."""
+
+
+class CallbackRequested(Event, tag="callback_requested"):
+    """The customer asked to be called back instead of waiting."""
+
+
+class Ended(Event, tag="ended"):
+    """The contact is over. ``reason`` `lost` is a broken line; outbound: machine, busy, no_answer, dropped, unreachable."""
+
+
+class WrappedUp(Event, tag="wrapped_up"):
+    """The representative finished the work after the touch."""
+
+
+class Called(Event, tag="called"):
+    """The ticket was called to a desk."""
+
+
+class ServingStarted(Event, tag="serving_started"):
+    """The customer sat down at the desk."""
+
+    representative: Name
+
+
+class NoShow(Event, tag="no_show"):
+    """The called customer did not come."""
+
+
+class Recalled(Event, tag="recalled"):
+    """The ticket was called once more."""
+
+
+class Parked(Event, tag="parked"):
+    """The visit was set aside, or a called ticket put back into the line."""
+
+
+class Resumed(Event, tag="resumed"):
+    """A parked visit goes on."""
+
+
+class Reopened(Event, tag="reopened"):
+    """A closed thread or visit was opened again."""
+
+
+class MessageSent(Event, tag="message_sent"):
+    """A message in a written channel."""
+
+    by: Author
+
+
+class Identified(Event, tag="identified"):
+    """The customer became known."""
+
+    identifiers: Annotated[dict[IdentifierKind, Text], Meta(min_length=1)]
+
+
+class Rated(Event, tag="rated"):
+    """The customer's answer to a survey of some ``kind`` (nps, csat, resolved, …)."""
+
+    kind: Name
+    value: float
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class WorkStarted(Event, tag="work_started"):
+    """Work for the customer began, the customer not present."""
+
+    representative: Name
+
+
+class WorkCompleted(Event, tag="work_completed"):
+    """That work is done."""
+
+
+class Linked(Event, tag="linked"):
+    """The publisher says that this interaction belongs with another one of the same customer."""
+
+    to_interaction_id: Name
+
+
+class Reset(Event, tag="reset"):
+    """Publisher-wide: every interaction of this source that was open is lost (restart, end-of-day reset)."""
+
+    interaction_id: Text = ""
+
+
+AnyEvent = (
+    Offered
+    | Queued
+    | LeftQueue
+    | Rang
+    | Missed
+    | Answered
+    | Held
+    | Retrieved
+    | Consulted
+    | Transferred
+    | Joined
+    | Left
+    | Abandoned
+    | CallbackRequested
+    | Ended
+    | WrappedUp
+    | Called
+    | ServingStarted
+    | NoShow
+    | Recalled
+    | Parked
+    | Resumed
+    | Reopened
+    | MessageSent
+    | Identified
+    | Rated
+    | WorkStarted
+    | WorkCompleted
+    | Linked
+    | Reset
+)
+
+EVENT_TYPES: Final[dict[str, type[Event]]] = {t.__struct_config__.tag: t for t in AnyEvent.__args__}
+
+
+def ordered(event: Event) -> tuple[int, int, str]:
+    """The place of an event in its interaction: time, then sequence, then id (DESIGN.md, the idea, line 1)."""
+    return event.at, event.sequence, event.id

@@ -1,0 +1,201 @@
+"""What Karar writes: the interaction between the stages, chains, moments, alerts, dead letters.
+
+Private records (`Interaction` and its parts) are MessagePack arrays: compact, and read only by Karar. They are built by one
+fold and never changed after it has returned; they are not frozen because the fold fills them in as events come.
+
+Units: instants and lengths in ms; 0 as an end means "still open".
+"""
+
+from msgspec import Struct
+
+
+class Entry(Struct, array_like=True, gc=False):
+    """One stay in a waiting line. ``group`` is the number of acceptances before it: same group, same joined wait."""
+
+    queue: str
+    start: int
+    group: int
+    end: int = 0
+    exit: str = ""
+    reason: str = ""
+    called_at: int = 0
+
+    @property
+    def waited(self) -> int:
+        """Length of an ended wait: to the first call at a counter, else to the exit; an appointment may come early."""
+        end = self.called_at or self.end
+        return end - self.start if end > self.start else 0
+
+
+class Touch(Struct, array_like=True):
+    """One customer, one representative, from accept to release; resumed, it has several spans.
+
+    ``spans`` and ``holds`` are flat: from, to, from, to. ``group`` names the joined wait that led here (-1: none),
+    ``handover`` the accepted handover (-1: none).
+    """
+
+    representative: str
+    team: str
+    queue: str
+    spans: list[int]
+    group: int = -1
+    handover: int = -1
+    holds: list[int] = []
+    timed: bool = True
+    observed: bool = True
+    wrapped_up_at: int = 0
+
+    @property
+    def start(self) -> int:
+        """When it was accepted."""
+        return self.spans[0]
+
+    @property
+    def end(self) -> int:
+        """When it was released, 0 while it goes on."""
+        return self.spans[-1]
+
+
+class Guest(Struct, array_like=True, gc=False):
+    """A conference guest; counted once the join has lasted long enough."""
+
+    representative: str
+    team: str
+    queue: str
+    start: int
+    end: int = 0
+    observed: bool = True
+
+
+class BotTouch(Struct, array_like=True, gc=False):
+    """A touch by a bot, an IVR, a voicemail: never a human moment."""
+
+    representative: str
+    team: str
+    start: int
+    end: int = 0
+
+
+class Work(Struct, array_like=True, gc=False):
+    """A piece of work for the customer, who is not present."""
+
+    representative: str
+    team: str
+    queue: str
+    start: int
+    end: int = 0
+
+
+class Handover(Struct, array_like=True, gc=False):
+    """One passing-on. ``sender`` and ``touch`` index touches (-1: a bot, a queue; nobody took it)."""
+
+    kind: str
+    at: int
+    sender: int = -1
+    from_team: str = ""
+    from_queue: str = ""
+    from_bot: str = ""
+    to_team: str = ""
+    to_queue: str = ""
+    to_representative: str = ""
+    queues_only: bool = False
+    outcome: str = ""
+    settled_at: int = 0
+    touch: int = -1
+    since: int = 0
+    entry_queue: str = ""
+    group: int = 0
+
+
+class Missed(Struct, array_like=True, gc=False):
+    """An offer that a representative did not take."""
+
+    representative: str
+    team: str
+    queue: str
+
+
+class Consult(Struct, array_like=True, gc=False):
+    """A colleague asked with the customer off the line; ``touch`` is the asking one."""
+
+    touch: int
+    to_team: str
+    to_queue: str
+    to_representative: str
+
+
+class Blocked(Struct, array_like=True, gc=False):
+    """A customer turned away before a queue."""
+
+    queue: str
+    reason: str
+
+
+class Callback(Struct, array_like=True, gc=False):
+    """A callback asked for; ``waited`` is -1 where no queue entry came before it."""
+
+    queue: str
+    entry: int
+    state: str = ""
+
+
+class Drop(Struct, array_like=True, gc=False):
+    """The line was lost while talking or on hold, in that touch."""
+
+    touch: int
+    stage: str
+
+
+class Attempt(Struct, array_like=True, gc=False):
+    """An outbound attempt that reached nobody."""
+
+    result: str
+    team: str
+    representative: str
+
+
+class Interaction(Struct, array_like=True, omit_defaults=True):
+    """The fold of one interaction's events: what *assemble* sends to *stitch*. A larger version replaces a smaller one.
+
+    ``active_until`` is the last instant of an interaction that is over; of one that goes on, the instant at which it will be
+    presumed ended (or its pending handover expires) if nothing more comes; ``phase`` says which.
+    """
+
+    key: str
+    version: int
+    start: int
+    sequence: int
+    channel: str
+    direction: str
+    over: bool
+    active_until: int
+    phase: str = ""
+    accepts: int = 0
+    present: bool = False
+    identified: bool = False
+    case_id: str = ""
+    segment: str = ""
+    need: str = ""
+    linked: list[str] = []
+    entries: list[Entry] = []
+    touches: list[Touch] = []
+    handovers: list[Handover] = []
+    guests: list[Guest] = []
+    bots: list[BotTouch] = []
+    works: list[Work] = []
+    missed: list[Missed] = []
+    consults: list[Consult] = []
+    blocked: list[Blocked] = []
+    callbacks: list[Callback] = []
+    drops: list[Drop] = []
+    attempt: Attempt | None = None
+    orphan: bool = False
+    presumed: str = ""
+
+
+class Moved(Struct, frozen=True, array_like=True, gc=False):
+    """To the key that held an interaction: it belongs to another customer now."""
+
+    interaction: str
+    version: int
+    to: str

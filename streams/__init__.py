@@ -1,0 +1,1 @@
+"""Karar: service chains and moments of truth, live and exact."""

@@ -1,0 +1,152 @@
+"""Stage 1: a key's events join its set; the interaction that they tell of goes on to its customer, when it has changed.
+
+Key: (source, interaction id). The state is the event set itself, all revisions, with the version, digest and customer key last
+sent. Publisher-wide resets are kept once per shard under `RESETS`.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Final
+
+from msgspec import Struct, msgpack
+from msgspec.structs import replace
+
+from schemas import events as e
+from schemas.records import Moved
+from streams.core.identity import Identity, interaction_key
+from streams.core.interaction import Place, fold
+from streams.core.step import HEADER, Change, Output, seal
+from streams.core.targets import CASE_GAP, DAY, KEPT
+
+INTERACTIONS: Final = "interactions"
+RESETS: Final = b"\0resets"
+OUTLIVES: Final = CASE_GAP + 2 * KEPT + 30 * DAY
+MAX_EVENTS: Final = 1_000
+LATE: Final = 120_000
+
+
+class Assembled(Struct, array_like=True):
+    """One interaction's event set and what was last said of it."""
+
+    version: int
+    sent_to: str
+    digest: bytes
+    events: list[e.AnyEvent]
+
+
+STATE: Final = msgpack.Decoder(Assembled)
+SHARED: Final = msgpack.Decoder(dict[str, list[Place]])
+ENCODE: Final = msgpack.Encoder().encode
+
+
+def key_of(event: e.Event) -> bytes:
+    """The key that an event belongs to: its interaction, or the shard's resets."""
+    return RESETS if type(event) is e.Reset else interaction_key(event.source, event.interaction_id).encode()
+
+
+class Assemble:
+    """The step of stage 1 for one shard. `resets` by source is shared state of the shard, kept under `RESETS`."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.resets: dict[str, list[Place]] = {}
+
+    def share(self, value: bytes) -> None:
+        """Takes the shard's resets from their encoded value (recovery)."""
+        self.resets = SHARED.decode(value[HEADER:])
+
+    def step(self, key: bytes, old: bytes | None, records: Sequence[e.Event], now: int) -> Change:
+        """Events for one key. Returns the new event set and, if the interaction changed, its snapshot for the customer."""
+        if key == RESETS:
+            return self.reset(records)
+        state = STATE.decode(old[HEADER:]) if old is not None else Assembled(0, "", b"", [])
+        counts: dict[tuple[str, ...], int] = {}
+        events = unite(state.events, records, now, counts)
+        due = events[-1].at + OUTLIVES
+        if now >= due:
+            return Change(value=None, counts=counts)
+        source = events[0].source
+        folded, customer = fold(key.decode(), 0, current(events), self.resets.get(source, ()), self.identity)
+        digest = blake2b(ENCODE(folded) + customer.encode(), digest_size=8).digest()
+        outputs: tuple[Output, ...] = ()
+        if digest != state.digest:
+            folded.version = state.version = state.version + 1
+            outputs = (Output(INTERACTIONS, customer.encode(), ENCODE(folded)),)
+            if state.sent_to and state.sent_to != customer:
+                moved = ENCODE(Moved(folded.key, folded.version, customer))
+                outputs = (Output(INTERACTIONS, state.sent_to.encode(), moved), *outputs)
+            if state.version == 1:
+                counts["interactions_sent_total",] = 1
+            if folded.orphan and state.version == 1:
+                counts["orphans_total", source] = 1
+            state.sent_to, state.digest = customer, digest
+        state.events = events
+        value = seal(due, ENCODE(state), is_open=not folded.over)
+        return Change(value=value, due=due, outputs=outputs, counts=counts)
+
+    def reset(self, records: Iterable[e.Event]) -> Change:
+        """Publisher-wide resets: remembered for every interaction of the source, and every open one is looked at again."""
+        for x in records:
+            places = self.resets.setdefault(x.source, [])
+            place = e.ordered(x)
+            if place not in places:
+                places.append(place)
+                places.sort()
+        return Change(value=seal(0, ENCODE(self.resets), is_open=False), revisit=True)
+
+
+def unite(known: list[e.Event], records: Iterable[e.Event], now: int, counts: dict[tuple[str, ...], int]) -> list[e.Event]:
+    """The union of a set of events and more of them, in order, counted by what became of each; bounded by the first ones."""
+    events = list(known)
+    by_id: dict[str, list[e.Event]] = {}
+    for x in known:
+        by_id.setdefault(x.id, []).append(x)
+    for x in records:
+        same = by_id.get(x.id)
+        if same is None:
+            by_id[x.id] = [x]
+            events.append(x)
+            result = "late" if x.at < now - LATE else "applied"
+        else:
+            result = revise(events, same, x)
+        label = ("events_total", x.source, result)
+        counts[label] = counts.get(label, 0) + 1
+    events.sort(key=e.ordered)
+    if len(events) > MAX_EVENTS:
+        counts["truncated_total", "events"] = len(events) - MAX_EVENTS
+        del events[MAX_EVENTS:]
+    return events
+
+
+def revise(events: list[e.Event], same: list[e.Event], x: e.Event) -> str:
+    """An event under an id that is known: a duplicate keeps the smallest sequence, other content is a revision."""
+    for other in same:
+        if other.sequence == x.sequence:
+            equal = other == x
+        else:
+            equal = replace(other, sequence=0) == replace(x, sequence=0)
+        if equal:
+            if x.sequence < other.sequence:
+                events[events.index(other)] = x
+                same[same.index(other)] = x
+            return "duplicate"
+    same.append(x)
+    events.append(x)
+    return "applied"
+
+
+def current(events: list[e.Event]) -> list[e.Event]:
+    """Of each event its highest revision: by number, then the publisher's update time, then content."""
+    if len({x.id for x in events}) == len(events):
+        return events
+    best: dict[str, e.Event] = {}
+    for x in events:
+        other = best.get(x.id)
+        if other is None or rank(x) > rank(other):
+            best[x.id] = x
+    return [x for x in events if best[x.id] is x]
+
+
+def rank(x: e.Event) -> tuple[int, int, bytes]:
+    """The order of revisions of one event."""
+    return x.revision, x.updated_at, ENCODE(replace(x, sequence=0))

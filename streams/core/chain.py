@@ -1,0 +1,92 @@
+"""Interactions to chains: which contacts of one customer belong together, and until when (docs/counting.md, 7)."""
+
+from collections.abc import Iterable
+
+from streams.core.reading import Reading
+from streams.core.targets import CASE_GAP, CHAIN_GAP
+
+
+class Chain:
+    """One customer's contacts and work in one matter, in order of start. ``activity`` is the last known instant of any."""
+
+    __slots__ = ("activity", "case_id", "id", "readings")
+
+    def __init__(self, first: Reading) -> None:
+        self.id = first.record.key
+        self.case_id = first.record.case_id
+        self.readings = [first]
+        self.activity = first.record.active_until
+
+    def take(self, reading: Reading) -> None:
+        """The next contact of this chain."""
+        self.readings.append(reading)
+        self.activity = max(self.activity, reading.record.active_until)
+
+    def join(self, other: "Chain") -> None:
+        """A link bridges two chains: the older one stays."""
+        self.readings = sorted(self.readings + other.readings, key=order)
+        self.id = self.readings[0].record.key
+        self.case_id = self.case_id or other.case_id
+        self.activity = max(self.activity, other.activity)
+
+    @property
+    def start(self) -> int:
+        """When the first contact began."""
+        return self.readings[0].record.start
+
+    @property
+    def closes_at(self) -> int:
+        """When it closes if nothing more comes: a case stays open longer."""
+        return self.activity + (CASE_GAP if self.case_id else CHAIN_GAP)
+
+    @property
+    def over(self) -> bool:
+        """Whether no contact of it goes on."""
+        return all(r.record.over for r in self.readings)
+
+
+def order(reading: Reading) -> tuple[int, int, str]:
+    """The order in which contacts are placed."""
+    record = reading.record
+    return record.start, record.sequence, record.key
+
+
+def place(readings: Iterable[Reading]) -> list[Chain]:
+    """The chains of one customer. Cases are never joined with one another; a contact without one follows the last activity."""
+    chains: list[Chain] = []
+    cases: dict[str, Chain] = {}
+    ordered = sorted(readings, key=order)
+    for reading in ordered:
+        case_id = reading.record.case_id
+        chain = cases.get(case_id) if case_id else nearest(chains, reading.record.start)
+        if chain is None:
+            chain = Chain(reading)
+            chains.append(chain)
+            if case_id:
+                cases[case_id] = chain
+        else:
+            chain.take(reading)
+    if any(r.record.linked for r in ordered):
+        chains = bridge(chains, ordered)
+    return chains
+
+
+def nearest(chains: Iterable[Chain], start: int) -> Chain | None:
+    """The chain active last of those whose activity lies at most a day before the start; ties by id."""
+    near = [c for c in chains if c.activity + CHAIN_GAP >= start]
+    return min(near, key=lambda c: (-c.activity, c.id)) if near else None
+
+
+def bridge(chains: list[Chain], ordered: Iterable[Reading]) -> list[Chain]:
+    """Joins what the publisher linked, unless both are cases."""
+    home = {r.record.key: chain for chain in chains for r in chain.readings}
+    for reading in ordered:
+        for other in reading.record.linked:
+            a, b = home[reading.record.key], home.get(other)
+            if b is None or a is b or (a.case_id and b.case_id):
+                continue
+            a.join(b)
+            chains.remove(b)
+            for moved in b.readings:
+                home[moved.record.key] = a
+    return chains

@@ -1,0 +1,189 @@
+"""Everything countable about a customer's chains at an instant, and the difference that a change makes (docs/counting.md, 7)."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from schemas.records import Interaction
+from streams.core.chain import Chain, place
+from streams.core.links import Link, weakest
+from streams.core.reading import NEVER, Facts, Key, Reading, Transfer
+from streams.core.targets import DAY, WRAP_UP, Rules
+
+PERFECT: Final = 1000
+
+
+class Account:
+    """The chains of one customer with their facts. ``due`` is the next instant at which they will differ by time alone."""
+
+    __slots__ = ("chains", "due", "facts", "now", "rules")
+
+    def __init__(self, records: Iterable[Interaction], now: int, rules: Rules) -> None:
+        self.now, self.rules = now, rules
+        readings = [Reading(record, now, rules) for record in records]
+        self.chains = place(readings)
+        self.due = min((r.due for r in readings), default=NEVER)
+        self.facts: list[Facts] = [self.read(chain) for chain in self.chains]
+
+    def total(self) -> Facts:
+        """The facts of all chains together."""
+        if len(self.facts) == 1:
+            return self.facts[0]
+        total: Facts = {}
+        for facts in self.facts:
+            merge(total, facts)
+        return total
+
+    def read(self, chain: Chain) -> Facts:
+        """The facts of one chain: those of its interactions, and those that only the chain has."""
+        facts: Facts = {}
+        for reading in chain.readings:
+            merge(facts, reading.facts)
+        count(facts, "chains_opened_total")
+        if any(r.record.touches and r.record.direction != "outbound" for r in chain.readings):
+            count(facts, "chains_served_total")
+        if chain.case_id and len(chain.readings) > 1:
+            followups(chain, facts)
+        transfers = sorted(t for r in chain.readings for t in r.transfers)
+        excessive(transfers, self.rules, facts)
+        self.wrap_ups(chain, facts)
+        if chain.over and self.now >= chain.closes_at:
+            closing(chain, len(transfers), facts)
+        else:
+            if chain.over:
+                self.due = min(self.due, chain.closes_at)
+            count(facts, "chains_open")
+            worst = weakest(link for r in chain.readings for link in r.links)
+            if worst is not None:
+                count(facts, "chains_open_weakest", worst.kind if worst.met < worst.asked else "none")
+        return facts
+
+    def wrap_ups(self, chain: Chain, facts: Facts) -> None:
+        """The work after each touch: to its end, or to the same representative's next accept in the chain; else 0."""
+        accepts = [
+            (t.representative, t.start, r, i) for r in chain.readings for i, t in enumerate(r.record.touches)
+        ] + [(w.representative, w.start, r, -1) for r in chain.readings for w in r.record.works]  # fmt: skip
+        for reading in chain.readings:
+            for index, touch in enumerate(reading.record.touches):
+                end = touch.end
+                if not end or not touch.observed or not touch.timed:
+                    continue
+                until = touch.wrapped_up_at or NEVER
+                if len(accepts) > 1:
+                    for representative, start, other, place_ in accepts:
+                        if representative == touch.representative and end <= start < until and (other, place_) != (reading, index):
+                            until = start
+                if until <= end + WRAP_UP:
+                    length = until - end
+                elif self.now >= end + WRAP_UP:
+                    length = 0
+                else:
+                    self.due = min(self.due, end + WRAP_UP)
+                    continue
+                count(facts, "wrap_up_seconds", reading.record.channel, reading.teams[index], length)
+
+
+def followups(chain: Chain, facts: Facts) -> None:
+    """The next contact or piece of work of the same case by another representative."""
+    before: tuple[str, str] | None = None
+    for reading in chain.readings:
+        record = reading.record
+        responders = [(t.start, t.representative, reading.teams[i]) for i, t in enumerate(record.touches)]
+        responders += [(w.start, w.representative, reading.rules.team(w.team, w.representative, w.queue)) for w in record.works]
+        if not responders:
+            continue
+        _, first, team = min(responders, key=lambda r: r[0])
+        if before is not None and before[0] != first:
+            count(facts, "handovers_total", before[1], team, "followup", "accepted")
+        _, last, last_team = max(responders, key=lambda r: r[0])
+        before = last, last_team
+
+
+def excessive(transfers: Sequence[Transfer], rules: Rules, facts: Facts) -> None:
+    """Each crossing of the limit of accepted transfers within a day, to the team that sent it."""
+    for place_, transfer in enumerate(transfers):
+        limit = rules.expected(
+            "excessive_transfers", transfer.channel, transfer.queue, transfer.sender, transfer.segment, transfer.at,
+        )  # fmt: skip
+        if limit is None or place_ + 1 < limit.amount:
+            continue
+        within = sum(1 for t in transfers[: place_ + 1] if t.at > transfer.at - DAY)
+        if within == limit.amount:
+            count(facts, "excessive_transfers_total", transfer.channel, transfer.sender)
+
+
+def closing(chain: Chain, transfers: int, facts: Facts) -> None:
+    """What is booked when a chain closes: outcome, scores, weakest link, lengths."""
+    links = [link for r in chain.readings for link in r.links]
+    count(facts, "chains_closed_total", outcome(chain))
+    scored(links, facts)
+    spans = sorted(span for r in chain.readings for span in r.spans)
+    count(facts, "chain_experience_seconds", union(spans))
+    count(facts, "chain_resolution_seconds", chain.activity - chain.start)
+    count(facts, "moments_per_chain", sum(r.moments for r in chain.readings))
+    count(facts, "transfers_per_chain", transfers)
+    count(facts, "representatives_per_chain", len({name for r in chain.readings for name in r.representatives}))
+
+
+def scored(links: Sequence[Link], facts: Facts) -> None:
+    """The scores of a closed chain's links, and its weakest."""
+    worst = weakest(links)
+    if worst is None:
+        count(facts, "chains_unscored_total")
+        return
+    count(facts, "chain_score_ratio", worst.score)
+    if worst.met < worst.asked:
+        count(facts, "weakest_links_total", worst.team, worst.kind, worst.reason)
+    else:
+        count(facts, "weakest_links_total", "none", "none", "none")
+    for link in links:
+        count(facts, "link_score_ratio", link.kind, link.score)
+        if link.score < PERFECT:
+            key = ("link_shortfall_total", link.team, link.kind)
+            facts[key] = facts.get(key, 0) + PERFECT - link.score
+
+
+def outcome(chain: Chain) -> str:
+    """How a chain ended, the first that applies."""
+    records = [r.record for r in chain.readings]
+    if any(r.touches and r.direction != "outbound" for r in records):
+        return "served"
+    if any(r.touches for r in records):
+        return "outbound"
+    if any(r.unserved for r in chain.readings):
+        return "abandoned"
+    if any(r.presumed for r in records):
+        return "unknown"
+    if any(r.short for r in chain.readings):
+        return "short"
+    return "back_office" if any(r.works for r in records) else "unknown"
+
+
+def union(spans: Iterable[tuple[int, int]]) -> int:
+    """The length of the union of sorted spans."""
+    total, until = 0, 0
+    for start, end in spans:
+        if end > until:
+            total += end - max(start, until)
+            until = end
+    return total
+
+
+def count(facts: Facts, *key: str | int) -> None:
+    """One more of a fact."""
+    facts[key] = facts.get(key, 0) + 1
+
+
+def merge(into: Facts, facts: Facts) -> None:
+    """Adds facts to others."""
+    if not into:
+        into.update(facts)
+        return
+    for key, amount in facts.items():
+        into[key] = into.get(key, 0) + amount
+
+
+def difference(after: Facts, before: Facts) -> list[tuple[Key, int]]:
+    """What is new (above 0) and what is no longer true (below 0)."""
+    changes = [(key, amount - before.get(key, 0)) for key, amount in after.items() if amount != before.get(key, 0)]
+    changes += [(key, -amount) for key, amount in before.items() if key not in after]
+    return changes

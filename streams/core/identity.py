@@ -1,0 +1,58 @@
+"""Who the customer is: identifiers by kind, blocked values, the key of a chain, pseudonyms (DESIGN.md, Events: identity)."""
+
+import hmac
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct, field
+
+STRONGEST_FIRST: Final = ("customer", "account", "email", "phone", "device")
+BLOCKED: Final = frozenset({"", "anonymous", "unknown", "restricted", "<unknown>", "unavailable", "private"})
+UNIT: Final = "\x1f"
+
+
+def interaction_key(source: str, interaction_id: str) -> str:
+    """The identity of an interaction: its id is the publisher's, so the source belongs to it."""
+    return f"{source}{UNIT}{interaction_id}"
+
+
+class Identity(Struct, frozen=True):
+    """How identifiers become keys: values that identify nobody, and the pepper of the pseudonyms.
+
+    Raw identifiers never travel further than the stage that has this.
+    """
+
+    blocked: frozenset[str] = BLOCKED
+    pepper: bytes = b"karar"
+    memo: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def is_blocked(self, value: str) -> bool:
+        """Whether a value identifies nobody: anonymous, unknown, restricted, empty, configured ones."""
+        return value.strip().lower() in self.blocked
+
+    def pseudonym(self, kind: str, value: str) -> str:
+        """``kind:`` and 32 hex digits of HMAC-SHA-256 over the identifier."""
+        name = self.memo.get((kind, value))
+        if name is None:
+            if len(self.memo) >= 100_000:
+                self.memo.clear()
+            digest = hmac.digest(self.pepper, f"{kind}{UNIT}{value.strip()}".encode(), "sha256")
+            name = self.memo[kind, value] = f"{kind}:{digest.hex()[:32]}"
+        return name
+
+    def customer_key(self, identifiers: Mapping[str, str], case_id: str, key: str) -> str:
+        """The key of the chain's customer: the strongest identifier, else the case, else the ticket, else the interaction."""
+        for kind in STRONGEST_FIRST:
+            if kind in identifiers:
+                return self.pseudonym(kind, identifiers[kind])
+        source = key.partition(UNIT)[0]
+        if case_id:
+            return f"case:{source}{UNIT}{case_id}"
+        if "ticket" in identifiers:
+            return self.pseudonym("ticket", f"{source}{UNIT}{identifiers['ticket']}")
+        return f"interaction:{key}"
+
+
+def is_known(identifiers: Mapping[str, str]) -> bool:
+    """Whether the customer is identified: by anything stronger than a ticket."""
+    return any(kind in identifiers for kind in STRONGEST_FIRST)

@@ -1,0 +1,378 @@
+"""What one interaction tells at an instant: its facts, and what its chain needs of it (docs/counting.md, 4 to 6).
+
+A fact is a key (series name, label values…) with an integer amount; an observation of a histogram is a key that ends in the
+observed value (ms, thousandths or a count), with the number of times it was observed.
+"""
+
+from typing import Final, NamedTuple
+
+from schemas.records import Entry, Guest, Handover, Interaction, Touch
+from streams.core.interaction import NO_SHOW, settle
+from streams.core.links import Link, counted, timed
+from streams.core.targets import JOINED, SHORT, Expected, Rules
+
+Key = tuple[str | int, ...]
+Facts = dict[Key, int]
+
+TRANSFERS: Final = frozenset({"blind", "consult", "introduced", "requeue", "external"})
+GIVEN_UP: Final = frozenset({"abandoned", NO_SHOW})
+LEFT: Final = frozenset({"timeout", "opt_out", "withdrawn"})
+FAILED: Final = frozenset({"abandoned", "expired"})
+NEVER: Final = 1 << 62
+
+
+class Transfer(NamedTuple):
+    """An accepted transfer, in the order of a chain's transfers: when it was accepted, then its contact's place."""
+
+    at: int
+    start: int
+    key: str
+    ordinal: int
+    channel: str
+    queue: str
+    sender: str
+    segment: str
+
+
+class Wait:
+    """Consecutive entries without a touch between: one link against the first queue's target."""
+
+    __slots__ = ("entries", "expected", "length", "queue")
+
+    def __init__(self, entries: list[Entry], expected: Expected | None) -> None:
+        self.entries = entries
+        self.expected = expected
+        self.length = 0
+        self.queue = ""
+        for entry in entries:
+            self.length += entry.waited
+            if not self.queue and expected is not None and self.length > expected.amount:
+                self.queue = entry.queue
+        self.queue = self.queue or entries[-1].queue
+
+
+class Reading:
+    """One interaction at one instant. ``due`` is the next instant at which it will read differently if nothing comes."""
+
+    __slots__ = (
+        "due", "facts", "links", "moments", "now", "ordinals", "record", "rules", "short",
+        "spans", "teams", "transfers", "unserved", "waits",
+    )  # fmt: skip
+
+    def __init__(self, record: Interaction, now: int, rules: Rules) -> None:
+        self.due = NEVER if record.over or now >= record.active_until else record.active_until
+        self.record = settle(record, now)
+        self.now, self.rules = now, rules
+        self.facts: Facts = {}
+        self.links: list[Link] = []
+        self.spans: list[tuple[int, int]] = []
+        self.transfers: list[Transfer] = []
+        self.ordinals: dict[int, int] = {}
+        self.teams = [rules.team(t.team, t.representative, t.queue) for t in self.record.touches]
+        self.waits: dict[int, Wait] = {}
+        self.moments = 0
+        self.unserved = self.short = False
+        self.read()
+
+    @property
+    def representatives(self) -> set[str]:
+        """Everybody who touched it: touches, joins that count, works."""
+        record = self.record
+        names = {t.representative for t in record.touches} | {w.representative for w in record.works}
+        return names | {g.representative for g in record.guests if self.joined(g)}
+
+    def joined(self, guest: Guest) -> bool:
+        """Whether a guest has been with the customer for long enough."""
+        return guest.end - guest.start >= JOINED if guest.end else self.at(guest.start + JOINED)
+
+    def add(self, *key: str | int) -> None:
+        """One more of that fact."""
+        self.facts[key] = self.facts.get(key, 0) + 1
+
+    def at(self, instant: int) -> bool:
+        """Whether an instant has come; otherwise it is a due time."""
+        if self.now >= instant:
+            return True
+        self.due = min(self.due, instant)
+        return False
+
+    def evaluate(self, name: str, expected: Expected, *, met: bool) -> None:
+        """One evaluation of a target."""
+        segment = self.record.segment or "none"
+        self.add("target_evaluations_total", name, expected.scope, segment, "met" if met else "missed")
+
+    def read(self) -> None:
+        """Everything that the interaction tells."""
+        record = self.record
+        if record.present:
+            known = "true" if record.identified else "false"
+            self.add("contacts_total", record.channel, record.direction, known, record.need or "unknown")
+        if record.entries:
+            self.read_entries()
+        if record.handovers:
+            self.read_handovers()
+        if record.touches:
+            self.read_touches()
+        if record.guests:
+            self.read_guests()
+        self.read_rest()
+        if record.over:
+            self.read_unserved()
+        self.read_wait_links()
+
+    # -- queue entries -------------------------------------------------------------------------------------------------
+
+    def read_entries(self) -> None:
+        """Offered, exits, waits and their evaluation, entry by entry; the joined waits."""
+        record, rules = self.record, self.rules
+        groups: dict[int, list[Entry]] = {}
+        firsts: dict[int, Expected | None] = {}
+        for entry in record.entries:
+            team = rules.queue_team(entry.queue)
+            expected = rules.expected("wait", record.channel, entry.queue, team, record.segment, entry.start)
+            groups.setdefault(entry.group, []).append(entry)
+            firsts.setdefault(entry.group, expected)
+            if entry.end and entry.exit != "unknown":
+                self.spans.append((entry.start, entry.start + entry.waited))
+            if record.direction == "inbound":
+                self.read_entry(entry, expected)
+        self.waits = {group: Wait(entries, firsts[group]) for group, entries in groups.items()}
+
+    def read_entry(self, entry: Entry, expected: Expected | None) -> None:
+        """One entry: exactly one exit, evaluated once."""
+        c, q, add = self.record.channel, entry.queue, self.add
+        add("contacts_offered_total", c, q)
+        waited, exit_ = entry.waited, entry.exit
+        if not exit_:
+            self.read_waiting(entry, expected)
+            return
+        in_target = expected is not None and waited <= expected.amount
+        if exit_ == "answered":
+            add("contacts_answered_total", c, q)
+            add("wait_seconds", c, q, waited)
+            if in_target:
+                add("contacts_answered_in_target_total", c, q)
+            if expected is not None:
+                self.evaluate("wait", expected, met=in_target)
+        elif exit_ in GIVEN_UP:
+            exit_ = "abandoned"
+            kind = "short" if waited < SHORT else "in_target" if in_target else "long"
+            add("contacts_abandoned_total", c, q, "transfer" if entry.group else "queue", kind)
+            add("abandon_wait_seconds", c, q, waited)
+            if expected is not None and kind != "short":
+                self.evaluate("wait", expected, met=False)
+        elif expected is not None and not in_target:
+            self.evaluate("wait", expected, met=False)
+        add("queue_exits_total", c, q, exit_)
+
+    def read_waiting(self, entry: Entry, expected: Expected | None) -> None:
+        """An open entry: the customer waits, or has been called; the target may have run out."""
+        if entry.called_at:
+            if expected is not None and entry.waited > expected.amount:
+                self.evaluate("wait", expected, met=False)
+            return
+        if self.at(entry.start):
+            self.add("customers_waiting", self.record.channel, entry.queue)
+        if expected is not None and self.at(entry.start + expected.amount + 1):
+            self.evaluate("wait", expected, met=False)
+
+    # -- touches and handovers -----------------------------------------------------------------------------------------
+
+    def sender(self, handover: Handover) -> str:
+        """The team that passed the contact on."""
+        if handover.sender >= 0:
+            return self.teams[handover.sender]
+        if handover.kind == "overflow":
+            return self.rules.queue_team(handover.from_queue)
+        return self.rules.team(handover.from_team, handover.from_bot, "")
+
+    def receiver(self, handover: Handover) -> str:
+        """The team that took it, or that was to take it."""
+        if handover.touch >= 0:
+            return self.teams[handover.touch]
+        return self.asked(handover.to_team, handover.to_representative, handover.to_queue or handover.entry_queue)
+
+    def asked(self, team: str, representative: str, queue: str) -> str:
+        """The team of somebody addressed: named, the person's, the queue's."""
+        return team or self.rules.representatives.get(representative) or self.rules.queue_team(queue)
+
+    def read_handovers(self) -> None:
+        """Handovers by kind and outcome; transfers started, judged by ordinal, ping-pongs."""
+        record, rules = self.record, self.rules
+        for index, handover in enumerate(record.handovers):
+            sender, receiver, kind = self.sender(handover), self.receiver(handover), handover.kind
+            if not handover.outcome:
+                self.add("handovers_pending", sender, receiver)
+            else:
+                self.add("handovers_total", sender, receiver, kind, handover.outcome)
+            if kind not in TRANSFERS:
+                continue
+            touch = record.touches[handover.sender]
+            if touch.end:
+                self.add("transfers_started_total", record.channel, sender, kind)
+            if handover.outcome != "accepted":
+                continue
+            ordinal = self.ordinals[index] = len(self.ordinals) + 1
+            self.transfers.append(Transfer(handover.settled_at, record.start, record.key, index, record.channel, touch.queue, sender, record.segment))
+            expected = rules.expected("transfers", record.channel, touch.queue, sender, record.segment, handover.at)
+            if expected is not None:
+                self.evaluate("transfers", expected, met=ordinal <= expected.amount)
+                met, asked = counted(expected.amount, ordinal)
+                self.links.append(Link("handover", sender, "transfers", met, asked, 0, handover.at, (record.key, 3, index)))
+            if kind != "external" and receiver != sender and receiver in self.teams[: handover.touch]:
+                self.add("ping_pongs_total", receiver)
+
+    def read_touches(self) -> None:
+        """Moments of truth: accepted, ended, judged; talk and hold."""
+        record, rules, c = self.record, self.rules, self.record.channel
+        for index, touch in enumerate(record.touches):
+            team = self.teams[index]
+            self.moments += 1
+            self.add("moments_of_truth_total", c, team, "human")
+            if not touch.end:
+                on_hold = touch.holds and not touch.holds[-1]
+                self.add("on_hold" if on_hold else "in_conversation", c, team)
+                continue
+            self.add("touches_ended_total", c, team)
+            hold = length(touch.holds)
+            if touch.observed and touch.timed:
+                self.add("talk_seconds", c, team, length(touch.spans) - hold)
+                self.spans += zip(touch.spans[::2], touch.spans[1::2], strict=True)
+            verdicts = []
+            if hold and touch.observed:
+                self.add("hold_seconds", c, team, hold)
+                expected = rules.expected("hold", c, touch.queue, team, record.segment, touch.start)
+                if expected is not None:
+                    self.evaluate("hold", expected, met=hold <= expected.amount)
+                    verdicts.append(hold <= expected.amount)
+                    met, asked = timed(expected.amount, hold)
+                    overrun = max(0, hold - expected.amount)
+                    self.links.append(Link("hold", team, "hold", met, asked, overrun, touch.start, (record.key, 2, index)))
+            self.judge(touch, team, verdicts)
+        wait = self.waits.get(0)
+        if wait is not None and record.direction == "inbound" and record.touches[0].group == 0:
+            self.add("contact_wait_seconds", c, wait.length)
+
+    def judge(self, touch: Touch, team: str, verdicts: list[bool]) -> None:
+        """Won when every expectation that applied was met, lost otherwise, not judged where none applied."""
+        wait = self.waits.get(touch.group)
+        if wait is not None and wait.expected is not None and self.record.direction == "inbound":
+            verdicts.append(wait.length <= wait.expected.amount)
+        if touch.handover in self.ordinals:
+            handover = self.record.handovers[touch.handover]
+            sender = self.record.touches[handover.sender]
+            expected = self.rules.expected(
+                "transfers", self.record.channel, sender.queue, self.sender(handover), self.record.segment, handover.at,
+            )
+            if expected is not None:
+                verdicts.append(self.ordinals[touch.handover] <= expected.amount)
+        if verdicts:
+            self.add("moments_judged_total", self.record.channel, team, "won" if all(verdicts) else "lost")
+
+    def read_guests(self) -> None:
+        """A second employee with the customer for long enough is a moment of truth."""
+        for guest in self.record.guests:
+            team = self.rules.team(guest.team, guest.representative, guest.queue)
+            if not self.joined(guest):
+                continue
+            self.moments += 1
+            self.add("moments_of_truth_total", self.record.channel, team, "human")
+            if guest.end:
+                self.add("touches_ended_total", self.record.channel, team)
+                if guest.observed:
+                    self.add("talk_seconds", self.record.channel, team, guest.end - guest.start)
+                    self.spans.append((guest.start, guest.end))
+
+    def read_rest(self) -> None:
+        """Missed offers, consults, blocked customers, callbacks, drops, attempts, bots, presumed ends."""
+        record, rules, c, add = self.record, self.rules, self.record.channel, self.add
+        for missed in record.missed:
+            add("missed_offers_total", c, missed.queue or "none", rules.team(missed.team, missed.representative, missed.queue))
+        for consult in record.consults:
+            asked = self.asked(consult.to_team, consult.to_representative, consult.to_queue)
+            add("consults_total", self.teams[consult.touch], asked)
+        for blocked in record.blocked:
+            add("contacts_blocked_total", c, blocked.queue, blocked.reason)
+        for callback in record.callbacks:
+            self.read_callback(callback.queue or "none", callback.entry, callback.state)
+        for drop in record.drops:
+            add("contacts_dropped_total", c, self.teams[drop.touch], drop.stage)
+        for bot in record.bots:
+            add("moments_of_truth_total", c, rules.team(bot.team, bot.representative, ""), "bot")
+        if record.direction == "outbound" and c != "back_office":
+            if record.touches:
+                add("outbound_attempts_total", c, self.teams[0], "answered")
+            elif record.attempt is not None:
+                team = rules.team(record.attempt.team, record.attempt.representative, "")
+                add("outbound_attempts_total", c, team, record.attempt.result)
+        if record.presumed:
+            add("presumed_ended_total", c, record.presumed)
+
+    def read_callback(self, queue: str, entry: int, state: str) -> None:
+        """A callback requested, in time or not, connected or not."""
+        c = self.record.channel
+        self.add("callbacks_total", c, queue, "requested")
+        if entry >= 0:
+            left = self.record.entries[entry]
+            team = self.rules.queue_team(left.queue)
+            expected = self.rules.expected("wait", c, left.queue, team, self.record.segment, left.start)
+            if expected is not None and left.waited <= expected.amount:
+                self.add("callbacks_total", c, queue, "requested_in_target")
+        if state:
+            self.add("callbacks_total", c, queue, state)
+
+    # -- links ---------------------------------------------------------------------------------------------------------
+
+    def read_wait_links(self) -> None:
+        """Joined waits that are settled and that an expectation applies to."""
+        record = self.record
+        if record.direction != "inbound":
+            return
+        for group, wait in self.waits.items():
+            last, expected = wait.entries[-1], wait.expected
+            short = last.exit in GIVEN_UP and last.waited < SHORT
+            self.short = self.short or short
+            if expected is None or not last.exit or last.exit == "unknown" or short:
+                continue
+            met, asked = timed(expected.amount, wait.length)
+            overrun = max(0, wait.length - expected.amount)
+            team = self.rules.queue_team(wait.queue)
+            self.links.append(Link("wait", team, "wait", met, asked, overrun, wait.entries[0].start, (record.key, 1, group)))
+
+    def read_unserved(self) -> None:
+        """The last wait of the contact ended without a person: its link replaces the wait or the handover."""
+        record = self.record
+        wait = self.waits.get(record.accepts)
+        if wait is not None and record.direction == "inbound":
+            last = wait.entries[-1]
+            if last.exit in GIVEN_UP:
+                if last.waited < SHORT:
+                    return
+                reason = last.exit
+            elif last.exit in LEFT:
+                reason = "left"
+            elif last.exit in {"callback", "unknown"}:
+                return
+            else:
+                reason = ""
+            if reason:
+                del self.waits[record.accepts]
+                overrun = max(0, wait.length - wait.expected.amount) if wait.expected is not None else 0
+                team = self.teams[-1] if record.touches else self.rules.queue_team(wait.queue)
+                self.fail(wait.queue, team, reason, overrun, wait.entries[0].start)
+                return
+        for handover in record.handovers:
+            if handover.group == record.accepts and handover.outcome in FAILED:
+                self.fail("none", self.teams[-1] if record.touches else self.sender(handover), "handover", 0, handover.at)
+                return
+
+    def fail(self, queue: str, team: str, reason: str, overrun: int, start: int) -> None:
+        """The unserved link, score 0."""
+        self.unserved = True
+        self.add("unserved_total", self.record.channel, queue)
+        self.links.append(Link("unserved", team, reason, 0, 1, overrun, start, (self.record.key, 0, 0)))
+
+
+def length(flat: list[int]) -> int:
+    """The sum of from-to pairs."""
+    return sum(flat[1::2]) - sum(flat[::2])

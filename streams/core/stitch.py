@@ -1,0 +1,153 @@
+"""Stage 2: an interaction joins its customer's chains; what that makes true is booked, what it makes untrue is retracted.
+
+Key: the customer. The state is the set of the customer's interactions, the instant of the last booking (`as_of`: facts can be
+recomputed from the state alone), and markers of chains that were archived.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct, msgpack
+
+from schemas.records import Interaction, Moved
+from streams.core.chain import Chain
+from streams.core.facts import Account, difference
+from streams.core.reading import Facts
+from streams.core.series import bookings
+from streams.core.step import HEADER, NEVER, Booking, Change, seal
+from streams.core.targets import CHAIN_GAP, KEPT, Rules
+
+MEMO: Final = 4_096
+
+
+class Marker(Struct, array_like=True, frozen=True):
+    """What stays of an archived chain, so that what comes after it is too late and never a new chain."""
+
+    case_id: str
+    start: int
+    activity: int
+    interactions: tuple[str, ...]
+    until: int
+
+
+class Customer(Struct, array_like=True):
+    """One customer's interactions, and the instant their facts were last booked at."""
+
+    as_of: int
+    records: list[Interaction]
+    markers: list[Marker] = []
+
+
+STATE: Final = msgpack.Decoder(Customer)
+MOVED_FIELDS: Final = len(Moved.__struct_fields__)
+INTERACTION: Final = msgpack.Decoder(Interaction)
+MOVED: Final = msgpack.Decoder(Moved)
+ENCODE: Final = msgpack.Encoder().encode
+
+
+def decode(value: bytes) -> Interaction | Moved:
+    """A record of the interactions topic; a `Moved` is the shorter array."""
+    return MOVED.decode(value) if value[0] == 0x90 + MOVED_FIELDS else INTERACTION.decode(value)
+
+
+class Stitch:
+    """The step of stage 2. The memo saves decoding and reading again what the same bytes said last time."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.memo: dict[bytes, tuple[bytes, Customer, Account]] = {}
+
+    def step(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int) -> Change:
+        """Interactions for one customer. Returns the new set and the difference of facts."""
+        counts: dict[tuple[str, ...], int] = {}
+        customer, before = self.recall(key, old)
+        now = max(now, customer.as_of)
+        held = {r.key: r for r in customer.records}
+        for x in records:
+            take(held, customer.markers, x, counts)
+        kept = list(held.values())
+        account = Account(kept, now, self.rules)
+        changes = bookings(difference(account.total(), before.total() if before else {}))
+        archived, markers = self.archive(account, customer.markers, now, counts)
+        if archived:
+            gone = {key for marker in markers for key in marker.interactions}
+            kept = [r for r in kept if r.key not in gone]
+            account = Account(kept, now, self.rules)
+        if not kept and not markers:
+            self.memo.pop(key, None)
+            return Change(value=None, bookings=changes, archived=archived, counts=counts)
+        due = self.due(account, markers)
+        customer = Customer(now, kept, markers)
+        is_open = any(not chain.over for chain in account.chains)
+        value = seal(due, ENCODE(customer), is_open=is_open)
+        if len(self.memo) >= MEMO:
+            self.memo.clear()
+        self.memo[key] = value, customer, account
+        return Change(value=value, due=due, bookings=changes, archived=archived, counts=counts)
+
+    def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Account | None]:
+        """The decoded state and its account, from the memo if it holds exactly these bytes."""
+        if old is None:
+            return Customer(0, []), None
+        known = self.memo.get(key)
+        if known is not None and known[0] is old:
+            return known[1], known[2]
+        customer = STATE.decode(old[HEADER:])
+        return customer, Account(customer.records, customer.as_of, self.rules)
+
+    def archive(
+        self, account: Account, markers: list[Marker], now: int, counts: dict[tuple[str, ...], int],
+    ) -> tuple[tuple[Booking, ...], list[Marker]]:  # fmt: skip
+        """Chains whose time in the table is over: their facts go to the archive, a marker stays as long again."""
+        kept = [m for m in markers if now < m.until]
+        archived: Facts = {}
+        for chain, facts in zip(account.chains, account.facts, strict=True):
+            if not chain.over or now < chain.closes_at + KEPT:
+                continue
+            for fact, amount in facts.items():
+                archived[fact] = archived.get(fact, 0) + amount
+            keys = tuple(r.record.key for r in chain.readings)
+            kept.append(Marker(chain.case_id, chain.start, chain.activity, keys, chain.closes_at + 2 * KEPT))
+            counts["chains_archived_total",] = counts.get(("chains_archived_total",), 0) + 1
+        return bookings(archived.items()), kept
+
+    def due(self, account: Account, markers: Iterable[Marker]) -> int:
+        """When time alone will change something."""
+        archives = [archive_at(chain) for chain in account.chains]
+        return min((account.due, *archives, *(m.until for m in markers)), default=NEVER)
+
+    def facts(self, value: bytes) -> Facts:
+        """The facts that an encoded state stands for: the trial balance adds these up."""
+        customer = STATE.decode(value[HEADER:])
+        return Account(customer.records, customer.as_of, self.rules).total()
+
+
+def archive_at(chain: Chain) -> int:
+    """When a chain leaves the table."""
+    return chain.closes_at + KEPT if chain.over else NEVER
+
+
+def take(
+    held: dict[str, Interaction], markers: Iterable[Marker], x: Interaction | Moved, counts: dict[tuple[str, ...], int],
+) -> None:  # fmt: skip
+    """One record joins the set: the larger version replaces, a move removes, what belongs to an archived chain is too late."""
+    match x:
+        case Moved():
+            other = held.get(x.interaction)
+            if other is not None and other.version < x.version:
+                del held[x.interaction]
+        case Interaction():
+            if any(belongs(x, marker) for marker in markers):
+                label = ("too_late_total", x.key.partition("\x1f")[0])
+                counts[label] = counts.get(label, 0) + 1
+                return
+            other = held.get(x.key)
+            if other is None or other.version < x.version:
+                held[x.key] = x
+
+
+def belongs(x: Interaction, marker: Marker) -> bool:
+    """Whether an interaction would have joined an archived chain."""
+    if x.key in marker.interactions or (x.case_id and x.case_id == marker.case_id):
+        return True
+    return not x.case_id and marker.start - CHAIN_GAP <= x.start <= marker.activity + CHAIN_GAP

@@ -1,0 +1,163 @@
+"""The same path without Kafka: both stages over in-memory partitions, state encoded, step by step as the engine does it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import islice
+from typing import Any, Final, Protocol
+from zlib import crc32
+
+from schemas.events import Event
+from streams.core.assemble import RESETS, Assemble, key_of
+from streams.core.identity import Identity
+from streams.core.series import amounts
+from streams.core.step import NEVER, Change, Output, due_of, open_of
+from streams.core.stitch import Stitch, decode
+from streams.core.targets import Rules
+from streams.engine.ledger import Ledger, Place
+from streams.metrics import exposition, other
+
+SLICE: Final = 500
+
+
+class Step(Protocol):
+    """What a shard runs for one key."""
+
+    def __call__(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change: ...
+
+
+class Shard:
+    """One partition of one stage: encoded state by key, due times, what its steps counted."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.state: dict[bytes, bytes] = {}
+        self.due: list[tuple[int, bytes]] = []
+
+    def run(self, key: bytes, records: Sequence[Any], now: int) -> Change:
+        """One step, and its state stored."""
+        old = self.state.get(key)
+        change = self.step(key, old, records, now)
+        if change.value is None:
+            self.state.pop(key, None)
+            return change
+        self.state[key] = change.value
+        if change.due != NEVER and (old is None or due_of(old) != change.due):
+            heappush(self.due, (change.due, key))
+        return change
+
+    def ripe(self, now: int) -> Iterator[bytes]:
+        """The keys whose due time has come, in its order."""
+        while self.due and self.due[0][0] <= now:
+            due, key = heappop(self.due)
+            value = self.state.get(key)
+            if value is not None and due_of(value) == due:
+                yield key
+
+    def open(self) -> list[bytes]:
+        """The keys that say that they are open."""
+        return [key for key, value in self.state.items() if open_of(value)]
+
+
+class Replay:
+    """Both stages over ``partitions`` in-memory partitions. `now` is the newest event time so far, and what `finish` is told."""
+
+    def __init__(self, rules: Rules, identity: Identity, partitions: int = 1) -> None:
+        self.rules = rules
+        self.assembles = [Assemble(identity) for _ in range(partitions)]
+        self.stitches = [Stitch(rules) for _ in range(partitions)]
+        self.assemble = [Shard(stage.step) for stage in self.assembles]
+        self.stitch = [Shard(stage.step) for stage in self.stitches]
+        self.ledgers = {f"stitch-{n}": Ledger(other) for n in range(partitions)}
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.now = 0
+
+    def read(self, events: Iterable[Event]) -> Iterator[int]:
+        """Takes events slice by slice; yields how many each slice had."""
+        source = iter(events)
+        while part := list(islice(source, SLICE * len(self.assemble))):
+            self.take(part)
+            yield len(part)
+
+    def take(self, events: Sequence[Event], now: int = 0) -> None:
+        """One slice of each partition: events by key, their interactions by customer, then what time has brought."""
+        parts = len(self.assemble)
+        grouped: dict[bytes, list[Event]] = {}
+        for x in events:
+            self.now = max(self.now, x.at)
+            grouped.setdefault(key_of(x), []).append(x)
+        self.now = max(self.now, now)
+        sent: list[Output] = []
+        for key, group in grouped.items():
+            if key == RESETS:
+                sent += self.reset(group)
+            else:
+                sent += self.count(self.assemble[crc32(key) % parts].run(key, group, self.now))
+        self.forward(sent)
+        self.sweep()
+
+    def reset(self, resets: Sequence[Event]) -> list[Output]:
+        """A publisher-wide reset reaches every partition; every open interaction is looked at again."""
+        sent: list[Output] = []
+        for shard in self.assemble:
+            shard.run(RESETS, resets, self.now)
+            for key in shard.open():
+                sent += self.count(shard.run(key, (), self.now))
+        return sent
+
+    def forward(self, sent: Iterable[Output]) -> None:
+        """Snapshots to their customers."""
+        parts = len(self.stitch)
+        grouped: dict[bytes, list[Any]] = {}
+        for output in sent:
+            grouped.setdefault(output.key, []).append(decode(output.value))
+        for key, records in grouped.items():
+            self.book(crc32(key) % parts, key, records)
+
+    def sweep(self) -> None:
+        """What time alone changes, found inside each shard."""
+        for number, shard in enumerate(self.stitch):
+            for key in shard.ripe(self.now):
+                self.book(number, key, ())
+        for shard in self.assemble:
+            for key in shard.ripe(self.now):
+                self.count(shard.run(key, (), self.now))
+
+    def book(self, number: int, key: bytes, records: Sequence[Any]) -> None:
+        """One step of stitch, and its bookings."""
+        change = self.stitch[number].run(key, records, self.now)
+        ledger = self.ledgers[f"stitch-{number}"]
+        ledger.book(change.bookings)
+        ledger.archive(change.archived)
+        self.count(change)
+
+    def count(self, change: Change) -> tuple[Output, ...]:
+        """The worker counters of a change; its outputs go on."""
+        self.counts.update(change.counts)
+        return change.outputs
+
+    def finish(self, now: int | None = None) -> None:
+        """Time goes on to ``now`` (the last event unless given)."""
+        self.now = max(self.now, now or 0)
+        self.sweep()
+
+    def net(self) -> Counter[Place]:
+        """Net amounts over all shards, without zeros."""
+        total: Counter[Place] = Counter()
+        for ledger in self.ledgers.values():
+            total.update(ledger.net())
+        return Counter({place: amount for place, amount in total.items() if amount})
+
+    def differences(self) -> dict[Place, int]:
+        """The trial balance of every shard, from the encoded state alone; empty when all is well."""
+        found: dict[Place, int] = {}
+        for number, ledger in enumerate(self.ledgers.values()):
+            live: Counter[Place] = Counter()
+            for value in self.stitch[number].state.values():
+                live.update(amounts(self.stitches[number].facts(value)))
+            found |= ledger.differences(live)
+        return found
+
+    def metrics(self) -> bytes:
+        """The ledgers as a worker would serve them."""
+        return exposition(self.ledgers, self.rules)
