@@ -53,35 +53,35 @@ class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=T
     promised_by: Instant = 0
 
 
-class Offered(Event, tag="offered"):
+class Offered(Event, frozen=True, kw_only=True, tag="offered"):
     """The contact began: the customer is there, nobody has accepted yet."""
 
 
-class Queued(Event, tag="queued"):
+class Queued(Event, frozen=True, kw_only=True, tag="queued"):
     """The customer entered a waiting line. An appointment waits from the later of arrival and ``appointment_at``."""
 
     queue: Name
     appointment_at: Instant = 0
 
 
-class LeftQueue(Event, tag="left_queue"):
+class LeftQueue(Event, frozen=True, kw_only=True, tag="left_queue"):
     """The customer left a waiting line, or was turned away before it, without an answer and without hanging up."""
 
     queue: Name
     reason: LeftReason
 
 
-class Rang(Event, tag="rang"):
+class Rang(Event, frozen=True, kw_only=True, tag="rang"):
     """The contact was offered to a representative."""
 
 
-class Missed(Event, tag="missed"):
+class Missed(Event, frozen=True, kw_only=True, tag="missed"):
     """A representative did not take the offer: no answer, declined, failed connect."""
 
     representative: Name
 
 
-class Answered(Event, tag="answered"):
+class Answered(Event, frozen=True, kw_only=True, tag="answered"):
     """A responder accepted the contact; ``actor`` says person or bot. Outbound: the customer, a person, answered.
 
     ``timed`` is false where the publisher does not know the working time: a touch without talk time.
@@ -91,15 +91,15 @@ class Answered(Event, tag="answered"):
     timed: bool = True
 
 
-class Held(Event, tag="held"):
+class Held(Event, frozen=True, kw_only=True, tag="held"):
     """The customer was put on hold."""
 
 
-class Retrieved(Event, tag="retrieved"):
+class Retrieved(Event, frozen=True, kw_only=True, tag="retrieved"):
     """The customer was taken off hold, or back from a consult."""
 
 
-class Consulted(Event, tag="consulted"):
+class Consulted(Event, frozen=True, kw_only=True, tag="consulted"):
     """The representative asked a colleague with the customer off the line."""
 
     to_representative: Text = ""
@@ -107,7 +107,7 @@ class Consulted(Event, tag="consulted"):
     to_queue: Text = ""
 
 
-class Transferred(Event, tag="transferred"):
+class Transferred(Event, frozen=True, kw_only=True, tag="transferred"):
     """The representative passed the contact on.
 
     ``queues_only``: the publisher shows only queues, so if nothing follows the contact left what Karar sees.
@@ -120,78 +120,78 @@ class Transferred(Event, tag="transferred"):
     queues_only: bool = False
 
 
-class Joined(Event, tag="joined"):
+class Joined(Event, frozen=True, kw_only=True, tag="joined"):
     """Another employee came onto the contact."""
 
     representative: Name
     mode: JoinMode
 
 
-class Left(Event, tag="left"):
+class Left(Event, frozen=True, kw_only=True, tag="left"):
     """An employee left the contact, the customer did not."""
 
     representative: Name
 
 
-class Abandoned(Event, tag="abandoned"):
+class Abandoned(Event, frozen=True, kw_only=True, tag="abandoned"):
     """The customer gave up before anyone accepted."""
 
 
-class CallbackRequested(Event, tag="callback_requested"):
+class CallbackRequested(Event, frozen=True, kw_only=True, tag="callback_requested"):
     """The customer asked to be called back instead of waiting."""
 
 
-class Ended(Event, tag="ended"):
+class Ended(Event, frozen=True, kw_only=True, tag="ended"):
     """The contact is over. ``reason`` `lost` is a broken line; outbound: machine, busy, no_answer, dropped, unreachable."""
 
 
-class WrappedUp(Event, tag="wrapped_up"):
+class WrappedUp(Event, frozen=True, kw_only=True, tag="wrapped_up"):
     """The representative finished the work after the touch."""
 
 
-class Called(Event, tag="called"):
+class Called(Event, frozen=True, kw_only=True, tag="called"):
     """The ticket was called to a desk."""
 
 
-class ServingStarted(Event, tag="serving_started"):
+class ServingStarted(Event, frozen=True, kw_only=True, tag="serving_started"):
     """The customer sat down at the desk."""
 
     representative: Name
 
 
-class NoShow(Event, tag="no_show"):
+class NoShow(Event, frozen=True, kw_only=True, tag="no_show"):
     """The called customer did not come."""
 
 
-class Recalled(Event, tag="recalled"):
+class Recalled(Event, frozen=True, kw_only=True, tag="recalled"):
     """The ticket was called once more."""
 
 
-class Parked(Event, tag="parked"):
+class Parked(Event, frozen=True, kw_only=True, tag="parked"):
     """The visit was set aside, or a called ticket put back into the line."""
 
 
-class Resumed(Event, tag="resumed"):
+class Resumed(Event, frozen=True, kw_only=True, tag="resumed"):
     """A parked visit goes on."""
 
 
-class Reopened(Event, tag="reopened"):
+class Reopened(Event, frozen=True, kw_only=True, tag="reopened"):
     """A closed thread or visit was opened again."""
 
 
-class MessageSent(Event, tag="message_sent"):
+class MessageSent(Event, frozen=True, kw_only=True, tag="message_sent"):
     """A message in a written channel."""
 
     by: Author
 
 
-class Identified(Event, tag="identified"):
+class Identified(Event, frozen=True, kw_only=True, tag="identified"):
     """The customer became known."""
 
     identifiers: Annotated[dict[IdentifierKind, Text], Meta(min_length=1)]
 
 
-class Rated(Event, tag="rated"):
+class Rated(Event, frozen=True, kw_only=True, tag="rated"):
     """The customer's answer to a survey of some ``kind`` (nps, csat, resolved, …)."""
 
     kind: Name
@@ -200,23 +200,23 @@ class Rated(Event, tag="rated"):
     maximum: float | None = None
 
 
-class WorkStarted(Event, tag="work_started"):
+class WorkStarted(Event, frozen=True, kw_only=True, tag="work_started"):
     """Work for the customer began, the customer not present."""
 
     representative: Name
 
 
-class WorkCompleted(Event, tag="work_completed"):
+class WorkCompleted(Event, frozen=True, kw_only=True, tag="work_completed"):
     """That work is done."""
 
 
-class Linked(Event, tag="linked"):
+class Linked(Event, frozen=True, kw_only=True, tag="linked"):
     """The publisher says that this interaction belongs with another one of the same customer."""
 
     to_interaction_id: Name
 
 
-class Reset(Event, tag="reset"):
+class Reset(Event, frozen=True, kw_only=True, tag="reset"):
     """Publisher-wide: every interaction of this source that was open is lost (restart, end-of-day reset)."""
 
     interaction_id: Text = ""

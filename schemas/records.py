@@ -1,7 +1,8 @@
 """What Karar writes: the interaction between the stages, chains, moments, alerts, dead letters.
 
 Private records (`Interaction` and its parts) are MessagePack arrays: compact, and read only by Karar. They are built by one
-fold and never changed after it has returned; they are not frozen because the fold fills them in as events come.
+fold and never changed after it has returned; they are not frozen because the fold fills them in as events come. None can be
+part of a cycle, so the garbage collector need not look at them.
 
 Units: instants and lengths in ms; 0 as an end means "still open".
 """
@@ -19,6 +20,7 @@ class Entry(Struct, array_like=True, gc=False):
     exit: str = ""
     reason: str = ""
     called_at: int = 0
+    observed: bool = True
 
     @property
     def waited(self) -> int:
@@ -27,7 +29,7 @@ class Entry(Struct, array_like=True, gc=False):
         return end - self.start if end > self.start else 0
 
 
-class Touch(Struct, array_like=True):
+class Touch(Struct, array_like=True, gc=False):
     """One customer, one representative, from accept to release; resumed, it has several spans.
 
     ``spans`` and ``holds`` are flat: from, to, from, to. ``group`` names the joined wait that led here (-1: none),
@@ -74,6 +76,7 @@ class BotTouch(Struct, array_like=True, gc=False):
     team: str
     start: int
     end: int = 0
+    observed: bool = True
 
 
 class Work(Struct, array_like=True, gc=False):
@@ -154,11 +157,12 @@ class Attempt(Struct, array_like=True, gc=False):
     representative: str
 
 
-class Interaction(Struct, array_like=True, omit_defaults=True):
+class Interaction(Struct, array_like=True, gc=False):
     """The fold of one interaction's events: what *assemble* sends to *stitch*. A larger version replaces a smaller one.
 
     ``active_until`` is the last instant of an interaction that is over; of one that goes on, the instant at which it will be
-    presumed ended (or its pending handover expires) if nothing more comes; ``phase`` says which.
+    presumed ended (or its pending handover expires) if nothing more comes; ``phase`` says which. ``pending_until``: when a handover
+    that is pending expires, 0 where none does.
     """
 
     key: str
@@ -169,6 +173,7 @@ class Interaction(Struct, array_like=True, omit_defaults=True):
     direction: str
     over: bool
     active_until: int
+    pending_until: int = 0
     phase: str = ""
     accepts: int = 0
     present: bool = False
@@ -199,3 +204,46 @@ class Moved(Struct, frozen=True, array_like=True, gc=False):
     interaction: str
     version: int
     to: str
+
+
+class ScoredLink(Struct, frozen=True, kw_only=True):
+    """A link that an expectation applied to. ``score`` 0..1 (thousandths, rounded down); ``overrun_seconds`` beyond the target."""
+
+    kind: str
+    team: str
+    reason: str
+    score: float
+    overrun_seconds: float
+    at: int
+
+
+class ChainContact(Struct, frozen=True, kw_only=True):
+    """One interaction of a chain: who had the customer, in order."""
+
+    interaction: str
+    channel: str
+    direction: str
+    start: int
+    active_until: int
+    over: bool
+    teams: list[str]
+    representatives: list[str]
+
+
+class ServiceChain(Struct, frozen=True, kw_only=True):
+    """The public record of one chain, as JSON by chain id: what happened, how strong it is, and why the weakest link is it."""
+
+    id: str
+    customer: str
+    case_id: str
+    start: int
+    activity: int
+    closed: bool
+    outcome: str
+    moments: int
+    transfers: int
+    score: float | None
+    weakest: ScoredLink | None
+    links: list[ScoredLink]
+    path: list[str]
+    contacts: list[ChainContact]

@@ -23,7 +23,8 @@ SLICE: Final = 500
 class Step(Protocol):
     """What a shard runs for one key."""
 
-    def __call__(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change: ...
+    def __call__(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:
+        """Returns all that follows."""
 
 
 class Shard:
@@ -72,12 +73,11 @@ class Replay:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.now = 0
 
-    def read(self, events: Iterable[Event]) -> Iterator[int]:
-        """Takes events slice by slice; yields how many each slice had."""
+    def slices(self, events: Iterable[Event]) -> Iterator[list[Event]]:
+        """Events cut as a consumer would get them: at most `SLICE` for each partition at a time."""
         source = iter(events)
         while part := list(islice(source, SLICE * len(self.assemble))):
-            self.take(part)
-            yield len(part)
+            yield part
 
     def take(self, events: Sequence[Event], now: int = 0) -> None:
         """One slice of each partition: events by key, their interactions by customer, then what time has brought."""

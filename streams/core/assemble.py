@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Final
 
-from msgspec import Struct, msgpack
+from msgspec import Struct, json, msgpack
 from msgspec.structs import replace
 
 from schemas import events as e
@@ -25,13 +25,13 @@ MAX_EVENTS: Final = 1_000
 LATE: Final = 120_000
 
 
-class Assembled(Struct, array_like=True):
+class Assembled(Struct, array_like=True, gc=False):
     """One interaction's event set and what was last said of it."""
 
     version: int
     sent_to: str
     digest: bytes
-    events: list[e.AnyEvent]
+    events: Sequence[e.AnyEvent]
 
 
 STATE: Final = msgpack.Decoder(Assembled)
@@ -80,8 +80,8 @@ class Assemble:
             if folded.orphan and state.version == 1:
                 counts["orphans_total", source] = 1
             state.sent_to, state.digest = customer, digest
-        state.events = events
-        value = seal(due, ENCODE(state), is_open=not folded.over)
+        held = Assembled(state.version, state.sent_to, state.digest, events)
+        value = seal(due, ENCODE(held), is_open=not folded.over)
         return Change(value=value, due=due, outputs=outputs, counts=counts)
 
     def reset(self, records: Iterable[e.Event]) -> Change:
@@ -95,7 +95,7 @@ class Assemble:
         return Change(value=seal(0, ENCODE(self.resets), is_open=False), revisit=True)
 
 
-def unite(known: list[e.Event], records: Iterable[e.Event], now: int, counts: dict[tuple[str, ...], int]) -> list[e.Event]:
+def unite(known: Sequence[e.Event], records: Iterable[e.Event], now: int, counts: dict[tuple[str, ...], int]) -> list[e.Event]:
     """The union of a set of events and more of them, in order, counted by what became of each; bounded by the first ones."""
     events = list(known)
     by_id: dict[str, list[e.Event]] = {}
@@ -121,11 +121,7 @@ def unite(known: list[e.Event], records: Iterable[e.Event], now: int, counts: di
 def revise(events: list[e.Event], same: list[e.Event], x: e.Event) -> str:
     """An event under an id that is known: a duplicate keeps the smallest sequence, other content is a revision."""
     for other in same:
-        if other.sequence == x.sequence:
-            equal = other == x
-        else:
-            equal = replace(other, sequence=0) == replace(x, sequence=0)
-        if equal:
+        if replace(other, sequence=0) == replace(x, sequence=0):
             if x.sequence < other.sequence:
                 events[events.index(other)] = x
                 same[same.index(other)] = x
@@ -149,4 +145,4 @@ def current(events: list[e.Event]) -> list[e.Event]:
 
 def rank(x: e.Event) -> tuple[int, int, bytes]:
     """The order of revisions of one event."""
-    return x.revision, x.updated_at, ENCODE(replace(x, sequence=0))
+    return x.revision, x.updated_at, json.encode(replace(x, sequence=0), order="sorted")

@@ -57,8 +57,8 @@ def place(readings: Iterable[Reading]) -> list[Chain]:
     cases: dict[str, Chain] = {}
     ordered = sorted(readings, key=order)
     for reading in ordered:
-        case_id = reading.record.case_id
-        chain = cases.get(case_id) if case_id else nearest(chains, reading.record.start)
+        record, case_id = reading.record, reading.record.case_id
+        chain = cases.get(case_id) if case_id else nearest(chains, record.start) if record.identified else None
         if chain is None:
             chain = Chain(reading)
             chains.append(chain)

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 STRONGEST_FIRST: Final = ("customer", "account", "email", "phone", "device")
 BLOCKED: Final = frozenset({"", "anonymous", "unknown", "restricted", "<unknown>", "unavailable", "private"})
 UNIT: Final = "\x1f"
+MEMO: Final = 100_000
 
 
 def interaction_key(source: str, interaction_id: str) -> str:
@@ -34,7 +35,7 @@ class Identity(Struct, frozen=True):
         """``kind:`` and 32 hex digits of HMAC-SHA-256 over the identifier."""
         name = self.memo.get((kind, value))
         if name is None:
-            if len(self.memo) >= 100_000:
+            if len(self.memo) >= MEMO:
                 self.memo.clear()
             digest = hmac.digest(self.pepper, f"{kind}{UNIT}{value.strip()}".encode(), "sha256")
             name = self.memo[kind, value] = f"{kind}:{digest.hex()[:32]}"

@@ -7,7 +7,8 @@ observed value (ms, thousandths or a count), with the number of times it was obs
 from typing import Final, NamedTuple
 
 from schemas.records import Entry, Guest, Handover, Interaction, Touch
-from streams.core.interaction import NO_SHOW, settle
+from streams.core.contact import NO_SHOW
+from streams.core.interaction import settle
 from streams.core.links import Link, counted, timed
 from streams.core.targets import JOINED, SHORT, Expected, Rules
 
@@ -25,7 +26,6 @@ class Transfer(NamedTuple):
     """An accepted transfer, in the order of a chain's transfers: when it was accepted, then its contact's place."""
 
     at: int
-    start: int
     key: str
     ordinal: int
     channel: str
@@ -61,6 +61,8 @@ class Reading:
 
     def __init__(self, record: Interaction, now: int, rules: Rules) -> None:
         self.due = NEVER if record.over or now >= record.active_until else record.active_until
+        if now < record.pending_until < self.due:
+            self.due = record.pending_until
         self.record = settle(record, now)
         self.now, self.rules = now, rules
         self.facts: Facts = {}
@@ -132,7 +134,7 @@ class Reading:
             expected = rules.expected("wait", record.channel, entry.queue, team, record.segment, entry.start)
             groups.setdefault(entry.group, []).append(entry)
             firsts.setdefault(entry.group, expected)
-            if entry.end and entry.exit != "unknown":
+            if entry.end and entry.observed:
                 self.spans.append((entry.start, entry.start + entry.waited))
             if record.direction == "inbound":
                 self.read_entry(entry, expected)
@@ -213,7 +215,9 @@ class Reading:
             if handover.outcome != "accepted":
                 continue
             ordinal = self.ordinals[index] = len(self.ordinals) + 1
-            self.transfers.append(Transfer(handover.settled_at, record.start, record.key, index, record.channel, touch.queue, sender, record.segment))
+            self.transfers.append(
+                Transfer(handover.settled_at, record.key, index, record.channel, touch.queue, sender, record.segment)
+            )
             expected = rules.expected("transfers", record.channel, touch.queue, sender, record.segment, handover.at)
             if expected is not None:
                 self.evaluate("transfers", expected, met=ordinal <= expected.amount)
@@ -262,7 +266,12 @@ class Reading:
             handover = self.record.handovers[touch.handover]
             sender = self.record.touches[handover.sender]
             expected = self.rules.expected(
-                "transfers", self.record.channel, sender.queue, self.sender(handover), self.record.segment, handover.at,
+                "transfers",
+                self.record.channel,
+                sender.queue,
+                self.sender(handover),
+                self.record.segment,
+                handover.at,
             )
             if expected is not None:
                 verdicts.append(self.ordinals[touch.handover] <= expected.amount)
@@ -298,6 +307,8 @@ class Reading:
         for drop in record.drops:
             add("contacts_dropped_total", c, self.teams[drop.touch], drop.stage)
         for bot in record.bots:
+            if bot.end and bot.observed:
+                self.spans.append((bot.start, bot.end))
             add("moments_of_truth_total", c, rules.team(bot.team, bot.representative, ""), "bot")
         if record.direction == "outbound" and c != "back_office":
             if record.touches:
@@ -326,13 +337,12 @@ class Reading:
     def read_wait_links(self) -> None:
         """Joined waits that are settled and that an expectation applies to."""
         record = self.record
-        if record.direction != "inbound":
-            return
+        inbound = record.direction == "inbound"
         for group, wait in self.waits.items():
             last, expected = wait.entries[-1], wait.expected
             short = last.exit in GIVEN_UP and last.waited < SHORT
             self.short = self.short or short
-            if expected is None or not last.exit or last.exit == "unknown" or short:
+            if not inbound or expected is None or not last.exit or last.exit == "unknown" or short:
                 continue
             met, asked = timed(expected.amount, wait.length)
             overrun = max(0, wait.length - expected.amount)
@@ -361,7 +371,7 @@ class Reading:
                 team = self.teams[-1] if record.touches else self.rules.queue_team(wait.queue)
                 self.fail(wait.queue, team, reason, overrun, wait.entries[0].start)
                 return
-        for handover in record.handovers:
+        for handover in reversed(record.handovers):
             if handover.group == record.accepts and handover.outcome in FAILED:
                 self.fail("none", self.teams[-1] if record.touches else self.sender(handover), "handover", 0, handover.at)
                 return

@@ -125,7 +125,7 @@ HISTOGRAMS: Final = {series.name: series.bounds for series in TABLE if series.bo
 def place(key: Key) -> tuple[str, str]:
     """The series and the slot that a fact belongs to: a counter's only one, or an observation's bucket."""
     name = key[0]
-    bounds = HISTOGRAMS.get(name)  # type: ignore[call-overload]
+    bounds = HISTOGRAMS.get(name)  # type: ignore[arg-type]
     if bounds is None:
         return SEPARATOR.join(key), ""  # type: ignore[arg-type]
     *labels, value = key

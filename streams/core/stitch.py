@@ -30,7 +30,7 @@ class Marker(Struct, array_like=True, frozen=True):
     until: int
 
 
-class Customer(Struct, array_like=True):
+class Customer(Struct, array_like=True, gc=False):
     """One customer's interactions, and the instant their facts were last booked at."""
 
     as_of: int

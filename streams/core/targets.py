@@ -20,6 +20,7 @@ WEIGHTS: Final = {"channel": 1, "team": 2, "queue": 4, "segment": 4}
 KINDS: Final = {"wait": "seconds", "hold": "seconds", "transfers": "count", "excessive_transfers": "count"}
 SECOND: Final = 1_000
 DAY: Final = 86_400 * SECOND
+MEMO: Final = 10_000
 
 SHORT: Final = 10 * SECOND
 JOINED: Final = 10 * SECOND
@@ -121,7 +122,7 @@ class Rules(Struct, frozen=True, kw_only=True):
         try:
             return self.memo[key]
         except KeyError:
-            if len(self.memo) >= 10_000:
+            if len(self.memo) >= MEMO:
                 self.memo.clear()
             found = self.memo[key] = self.find(kind, {"channel": channel, "queue": queue, "team": team, "segment": segment}, at)
             return found
@@ -155,7 +156,7 @@ def parse(text: str) -> Rules:
         raise ValueError(message) from None
     known = {"target", "objective", "representatives", "queues"}
     if unknown := set(document) - known:
-        message = f"targets: unknown table {sorted(unknown)[0]!r}; known are {', '.join(sorted(known))}"
+        message = f"targets: unknown table {min(unknown)!r}; known are {', '.join(sorted(known))}"
         raise ValueError(message)
     rows = tuple(target(row, number) for number, row in enumerate(document.get("target", ()), 1))
     check(rows)
@@ -180,7 +181,7 @@ def target(row: Mapping[str, object], number: int) -> Target:
         raise ValueError(message)
     unit = KINDS[kind]
     if unknown := set(row) - {"kind", unit, "from", *WEIGHTS}:
-        message = f"{where} ({kind}): unknown key {sorted(unknown)[0]!r}; a {kind} row has {unit}, from, {', '.join(WEIGHTS)}"
+        message = f"{where} ({kind}): unknown key {min(unknown)!r}; a {kind} row has {unit}, from, {', '.join(WEIGHTS)}"
         raise ValueError(message)
     value = row.get(unit)
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
@@ -195,7 +196,8 @@ def target(row: Mapping[str, object], number: int) -> Target:
         if not isinstance(condition, str) or not condition:
             message = f"{where} ({kind}): {name} must be a name, not {condition!r}"
             raise ValueError(message)
-    return Target(kind=kind, amount=amount, since=since(row.get("from"), where), **{k: str(v) for k, v in conditions.items()})
+    names_ = {name: str(row.get(name, "")) for name in WEIGHTS}
+    return Target(kind=kind, amount=amount, since=since(row.get("from"), where), default=False, **names_)
 
 
 def since(value: object, where: str) -> int:
@@ -214,17 +216,19 @@ def check(rows: Iterable[Target]) -> None:
     """Refuses rows that tie for the same contact: same kind and weight, conditions that can hold together."""
     rows = tuple(rows)
     for a, b in combinations(rows, 2):
-        if a.kind != b.kind or a.weight != b.weight:
-            continue
-        if a.conditions == b.conditions:
-            if a.since != b.since:
-                continue
-        elif any(a.conditions[name] != b.conditions[name] for name in a.conditions.keys() & b.conditions.keys()):
-            continue
-        elif any(t.kind == a.kind and t.conditions == a.conditions | b.conditions and t.since <= max(a.since, b.since) for t in rows):
-            continue
-        message = f"targets: two rows tie: {a}, and {b}; remove one or add a row with the conditions of both"
-        raise ValueError(message)
+        if a.kind == b.kind and a.weight == b.weight and tie(a, b, rows):
+            message = f"targets: two rows tie: {a}, and {b}; remove one or add a row with the conditions of both"
+            raise ValueError(message)
+
+
+def tie(a: Target, b: Target, rows: Iterable[Target]) -> bool:
+    """Whether two rows of one kind and weight may apply to the same contact with nothing to choose between them."""
+    if a.conditions == b.conditions:
+        return a.since == b.since
+    if any(a.conditions[name] != b.conditions[name] for name in a.conditions.keys() & b.conditions.keys()):
+        return False
+    both = a.conditions | b.conditions
+    return all(t.kind != a.kind or t.conditions != both or t.since > max(a.since, b.since) for t in rows)
 
 
 def objective(row: Mapping[str, object], number: int) -> Objective:
@@ -234,7 +238,7 @@ def objective(row: Mapping[str, object], number: int) -> Objective:
         message = f"targets: objective {number}: needs a name and a ratio between 0 and 1, not {name!r} and {ratio!r}"
         raise ValueError(message)
     if unknown := set(row) - {"name", "ratio", "team", "channel", "queue"}:
-        message = f"targets: objective {number}: unknown key {sorted(unknown)[0]!r}; known are name, ratio, team, channel, queue"
+        message = f"targets: objective {number}: unknown key {min(unknown)!r}; known are name, ratio, team, channel, queue"
         raise ValueError(message)
     return Objective(name=name, ratio=float(ratio), **{k: str(row[k]) for k in ("team", "channel", "queue") if k in row})
 

@@ -19,13 +19,20 @@ class Posting(Protocol):
     """What is booked: amounts for one slot of one series."""
 
     @property
-    def series(self) -> str: ...
+    def series(self) -> str:
+        """Its name and labels."""
+
     @property
-    def slot(self) -> str: ...
+    def slot(self) -> str:
+        """Which of its amounts."""
+
     @property
-    def added(self) -> int: ...
+    def added(self) -> int:
+        """What is new, at least 0."""
+
     @property
-    def retracted(self) -> int: ...
+    def retracted(self) -> int:
+        """What is no longer true, at least 0."""
 
 
 class Amounts(Struct, array_like=True):

@@ -1,0 +1,63 @@
+# Everything a developer or CI runs. `make` alone lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# $(call missing,FILE,SENTENCE): one line and exit 2 as long as FILE does not exist.
+missing = $(if $(wildcard $(1)),,$(error $@: $(2)))
+is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
+
+.PHONY: help venv demo test lint bench soak schemas mutation constraints clean
+
+help: ## list what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## real Kafka, a worker and a simulated contact center
+	$(error demo: does not exist yet, it comes with the worker)
+
+test: $(STAMP) ## run every test; schemas and streams/core must be covered to 95 %
+	@$(BIN)/pytest --cov --cov-fail-under=95
+
+lint: $(STAMP) ## ruff, mypy --strict, and the published schemas against the code
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(if $(wildcard streams/cli.py),$(BIN)/karar schemas --check,echo "karar schemas --check is left out: streams/cli.py does not exist yet")
+
+bench: ## measure the speed of the core
+	$(call missing,streams/bench.py,does not exist yet; it comes with streams/bench.py)
+	@$(MAKE) --no-print-directory venv
+	@$(BIN)/python -m streams.bench
+
+soak: ## kill workers for hours and count what is lost (nothing)
+	$(error soak: does not exist yet, it comes with the engine)
+
+venv: $(STAMP) ## make .venv with exactly what constraints.txt pins
+
+schemas: ## write schemas/published anew
+	$(call missing,streams/cli.py,karar schemas does not exist yet; it comes with streams/cli.py)
+	@$(MAKE) --no-print-directory venv
+	@$(BIN)/karar schemas
+
+mutation: ## break the core in small ways and see whether a test notices
+	$(call missing,streams/core/facts.py,there is nothing to break yet; it comes with streams/core)
+	@$(MAKE) --no-print-directory venv
+	@rm -rf mutants
+	@$(BIN)/mutmut run
+	@$(BIN)/mutmut results
+
+constraints: $(STAMP) ## pin what pyproject.toml asks for (UPGRADE=--upgrade: the newest of everything)
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-config --quiet $(UPGRADE) \
+		--generate-hashes --no-annotate --custom-compile-command "make constraints" --output-file constraints.txt
+	@if grep -n '://' constraints.txt; then echo "constraints.txt names a host" >&2; exit 1; fi
+
+clean: ## remove everything that was made
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov mutants build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	$(if $(is_python_311),,$(error Karar needs Python 3.11 or newer, and `$(PYTHON)` is not; say PYTHON=/path/to/python3.11))
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --require-hashes -r constraints.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

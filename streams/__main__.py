@@ -1,0 +1,5 @@
+"""`python -m streams` is `karar`."""
+
+from streams.cli import main
+
+main()

@@ -1,0 +1,231 @@
+"""`karar`: the command line. Every error is one line that says what, where and what to do; exit 2 wrong usage, 1 bad data."""
+
+import os
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+from rich.console import Console
+
+from schemas.sources import FORMATS
+from streams.commands.files import STDIN, BadDataError, Intake, open_format, opened
+
+app = typer.Typer(
+    name="karar",
+    help="Follows every customer's service chain and counts moments of truth, exact to the last one.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+)  # fmt: skip
+
+COMING: Final = {
+    "demo": "real Kafka, a worker and a simulated contact center",
+    "worker": "one live worker",
+    "publish": "a file to Kafka as the publisher would",
+    "broker": "the demo's Kafka alone",
+    "audit": "the trial balance of every shard",
+    "topics": "creates or checks the topics",
+    "forget": "erases a customer",
+}
+DEBUG: Final = "--debug"
+
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to read; - is standard input.")]
+Format = Annotated[str, typer.Option("--format", metavar="F", help=f"One of: {', '.join(FORMATS)}.")]
+Mapped = Annotated[Path | None, typer.Option("--mapping", metavar="M.toml", help="Columns to fields (format csv).")]
+
+
+@app.callback(invoke_without_command=True)
+def karar(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show tracebacks.")] = False,  # noqa: ARG001 - read by main, before parsing can fail
+) -> None:
+    """Follows every customer's service chain and counts moments of truth, exact to the last one."""
+    if version:
+        typer.echo(f"karar {version_of('karar')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+@app.command()
+def replay(
+    files: Files,
+    *,
+    format_: Format,
+    mapping: Mapped = None,
+    targets: Annotated[list[Path] | None, typer.Option("--targets", metavar="T", help="Targets (TOML); two print the difference.")] = None,
+    now: Annotated[str, typer.Option("--now", metavar="INSTANT", help="RFC 3339; default: the last event.")] = "",
+    chains: Annotated[Path | None, typer.Option("--chains", metavar="OUT.jsonl", help="Write every chain.")] = None,
+    metrics: Annotated[Path | None, typer.Option("--metrics", metavar="OUT.prom", help="Write the ledger as a worker serves it.")] = None,
+    partitions: Annotated[int, typer.Option("--partitions", min=1, max=1024, help="In-memory partitions.")] = 1,
+) -> None:
+    """Read files through the same path as a worker, without Kafka; write exact metrics and print a summary."""
+    from streams.commands import replay as command  # noqa: PLC0415 - the others start without it
+
+    if targets is None and (given := os.environ.get("KARAR_TARGETS")):
+        targets = [Path(given)]
+    rules = [command.rules_of(path) for path in targets] if targets else [command.rules_of(None)]
+    if len(rules) > 2:  # noqa: PLR2004 - a difference has two sides
+        message = f"--targets: at most two files can be compared, not {len(rules)}"
+        raise ValueError(message)
+    sources = [(path, open_format(format_, mapping)) for path in files]
+    run = command.Run(sources, rules, command.identity_of(os.environ), partitions)
+    run.read(wall_clock(), Console(stderr=True))
+    if not run.events:
+        message = f"{', '.join(files)}: no event in {sum(i.rejected + i.ignored for i in run.intakes):,} records; is --format right?"
+        raise BadDataError(message)
+    run.finish(instant_of(now) if now else None)
+    if metrics is not None:
+        written(metrics, run.replays[0].metrics())
+    if chains is not None:
+        command.write_chains(chains, run.replays[0])
+    run.report(Console())
+    if run.rejected:
+        raise typer.Exit(1)
+
+
+@app.command()
+def convert(file: Annotated[str, typer.Argument(metavar="FILE")], *, format_: Format, mapping: Mapped = None) -> None:
+    """Write canonical events as JSON lines to standard output; what is rejected goes to standard error with line and reason."""
+    from schemas.codec import encode  # noqa: PLC0415
+
+    source = open_format(format_, mapping)
+    errors = Console(stderr=True)
+
+    def tell(number: int, x: object) -> None:
+        errors.print(f"{file}:{number}: {x.reason}: {x.where}", markup=False, highlight=False, soft_wrap=True)  # type: ignore[attr-defined]
+
+    intake = Intake(source, wall_clock(), tell)
+    with opened(file) as stream:
+        for event in intake.read(stream):
+            sys.stdout.buffer.write(encode(event) + b"\n")
+    sys.stdout.buffer.flush()
+    if intake.rejected:
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulate(
+    *,
+    seed: Annotated[int, typer.Option(help="The same seed, the same events.")] = 1,
+    customers: Annotated[int, typer.Option(min=1, help="How many customers there are; staff follows.")] = 2000,
+    days: Annotated[float, typer.Option(min=0.01, help="For how long.")] = 1.0,
+    disorder: Annotated[bool, typer.Option(help="Events late, twice and out of order, as real ones are.")] = True,
+) -> None:
+    """Write canonical events of a believable contact center with branches, deterministic by seed."""
+    from schemas.codec import encode  # noqa: PLC0415
+    from streams.simulate import simulate as events  # noqa: PLC0415
+
+    write = sys.stdout.buffer.write
+    for event in events(seed=seed, customers=customers, days=days, disorder=disorder):
+        write(encode(event) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+@app.command()
+def schemas(*, check: Annotated[bool, typer.Option("--check", help="Only compare; exit 1 when they drift.")] = False) -> None:
+    """Write JSON Schema and AsyncAPI to schemas/published, or check them."""
+    import schemas as package  # noqa: PLC0415
+    from schemas.publish import documents  # noqa: PLC0415
+
+    folder = Path(package.__file__).parent / "published"
+    drifted = [name for name, text in documents().items() if not (folder / name).is_file() or (folder / name).read_bytes() != text]
+    if check:
+        if drifted:
+            message = f"{folder.name}/{drifted[0]} does not match the code; run `karar schemas` and commit what it writes"
+            raise BadDataError(message)
+        typer.echo(f"{len(documents())} documents match the code")
+        return
+    for name, text in documents().items():
+        written(folder / name, text)
+    typer.echo(f"{len(documents())} documents, {len(drifted)} of them changed")
+
+
+@app.command()
+def settings() -> None:
+    """Print every setting with its value, meaning and source; secrets are masked."""
+    from rich.table import Table  # noqa: PLC0415
+
+    from streams.settings import rows  # noqa: PLC0415
+
+    table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for row in rows(os.environ):
+        table.add_row(*row)
+    Console().print(table)
+
+
+def coming(name: str, text: str) -> None:
+    """A command that is still to come says so in one line."""
+
+    @app.command(name, help=f"Still to come: {text}.", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    def command() -> None:
+        message = f"{name} ({text}) is still to come; `karar replay` does its counting without Kafka"
+        raise ValueError(message)
+
+
+for _name, _text in COMING.items():
+    coming(_name, _text)
+
+
+def wall_clock() -> int:
+    """The wall clock in ms: what is ahead of it by more than 5 minutes is refused."""
+    return time.time_ns() // 1_000_000
+
+
+def instant_of(text: str) -> int:
+    """An RFC 3339 instant in ms; without an offset it is UTC. ValueError: one line."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"--now: {text!r} is not an instant such as 2026-01-31T09:00:00Z"
+        raise ValueError(message) from None
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def written(path: Path, content: bytes) -> None:
+    """Writes a file. ValueError: one line."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        message = f"{path}: cannot be written: {error.strerror}"
+        raise ValueError(message) from None
+
+
+def main() -> NoReturn:
+    """Runs a command and turns every error into one line and an exit status."""
+    arguments = sys.argv[1:]
+    debug = DEBUG in arguments
+    if debug:
+        arguments.remove(DEBUG)
+    try:
+        status = app(arguments, standalone_mode=False)
+    except Exception as error:
+        if debug:
+            raise
+        status = failed(error)
+    except KeyboardInterrupt:
+        status = 130
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def failed(error: Exception) -> int:
+    """Says what went wrong in one line; the exit status."""
+    if isinstance(error, BrokenPipeError):
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - whoever read us has left
+        return 0
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    print(f"karar: {' '.join(text.split())}", file=sys.stderr)
+    if isinstance(error, BadDataError):
+        return 1
+    if isinstance(error, ValueError) or hasattr(error, "format_message"):
+        return 2
+    print(f"karar: {type(error).__name__}: this is a defect; run it again with {DEBUG} and report what it prints", file=sys.stderr)
+    return 1

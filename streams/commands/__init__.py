@@ -1,0 +1,1 @@
+"""One module per command: arguments in, pure calls, output. No counting here."""

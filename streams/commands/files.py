@@ -1,0 +1,88 @@
+"""Files as the commands read them: an adapter over a stream, progress on standard error, what was refused."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from schemas.codec import Ignored, Rejected, check_time
+from schemas.events import Event
+from schemas.sources import Source, open_source, read_mapping
+
+STDIN: Final = "-"
+SHOWN: Final = 200
+
+
+class BadDataError(Exception):
+    """Data that cannot be used at all: exit 1."""
+
+
+class Intake:
+    """Everything that a file said: its events go on, refusals are kept to be told, the rest is counted."""
+
+    def __init__(self, source: Source, wall: int, refused: Callable[[int, Rejected], None]) -> None:
+        self.source, self.wall, self.refused = source, wall, refused
+        self.events = self.rejected = self.ignored = 0
+
+    def read(self, stream: BinaryIO) -> Iterator[Event]:
+        """The events of a stream; what is rejected is told with its line and reason."""
+        for read in self.source.read(stream):
+            for x in read.decoded:
+                checked = check_time(x, self.wall) if isinstance(x, Event) else x
+                match checked:
+                    case Rejected():
+                        self.rejected += 1
+                        self.refused(read.number, checked)
+                    case Ignored():
+                        self.ignored += 1
+                    case _:
+                        self.events += 1
+                        yield checked
+
+
+def open_format(name: str, mapping: Path | None) -> Source:
+    """The adapter for a format. ValueError: one line that says what, where, what to do."""
+    return open_source(name, read_mapping(text_of(mapping)) if mapping is not None else None)
+
+
+def text_of(path: Path) -> str:
+    """A small text file's content. ValueError: one line."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read: {reason_of(error)}"
+        raise ValueError(message) from None
+
+
+def reason_of(error: Exception) -> str:
+    """An error in a few words."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """A file, or standard input for ``-``."""
+    if path == STDIN:
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(path).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        message = f"{path}: cannot be read: {reason_of(error)}"
+        raise ValueError(message) from None
+    with stream:
+        yield stream
+
+
+@contextmanager
+def progress(path: str, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error: bytes read of the file, and how many events that made. Nothing where nobody looks."""
+    size = Path(path).stat().st_size if path != STDIN else 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("bytes"), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=size or None)
+        yield lambda position, events: bar.update(task, completed=position, description=f"{what} {events:,} events")

@@ -1,0 +1,114 @@
+"""`karar replay`: files through the same path as a worker's, without Kafka."""
+
+import gc
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import orjson
+from msgspec import to_builtins
+from rich.console import Console
+
+from schemas.codec import Rejected
+from schemas.events import Event
+from schemas.sources import Source
+from streams.commands.files import Intake, opened, progress, text_of
+from streams.core.facts import Account
+from streams.core.identity import BLOCKED, Identity
+from streams.core.public import service_chains
+from streams.core.step import HEADER
+from streams.core.stitch import STATE
+from streams.core.targets import Rules, parse
+from streams.replay import Replay
+from streams.settings import value
+from streams.summary import difference_table, print_summary
+
+GARBAGE: Final = 100_000
+
+
+def identity_of(environment: Mapping[str, str]) -> Identity:
+    """How identifiers become keys, from the settings."""
+    blocked = {v.strip().lower() for v in value(environment, "KARAR_BLOCKED").split(",")}
+    return Identity(blocked=BLOCKED | blocked, pepper=value(environment, "KARAR_PEPPER").encode() or b"karar")
+
+
+def rules_of(path: Path | None) -> Rules:
+    """The rules of a targets file; the defaults without one. ValueError: one line that names the file."""
+    if path is None:
+        return Rules()
+    try:
+        return parse(text_of(path))
+    except ValueError as error:
+        message = f"{path}: {error}" if not str(error).startswith(str(path)) else str(error)
+        raise ValueError(message) from None
+
+
+class Run:
+    """One or more replays of the same files, one for each set of rules."""
+
+    def __init__(self, sources: Iterable[tuple[str, Source]], rules: Iterable[Rules], identity: Identity, partitions: int) -> None:
+        self.sources = list(sources)
+        self.replays = [Replay(r, identity, partitions) for r in rules]
+        self.intakes: list[Intake] = []
+        self.seconds = 0.0
+
+    def read(self, wall: int, console: Console) -> None:
+        """Reads every file once, telling what is refused, with a bar on standard error."""
+        started = time.perf_counter()
+        gc.freeze()
+        gc.set_threshold(GARBAGE, 50, 50)
+        for path, source in self.sources:
+            intake = Intake(source, wall, lambda number, x, path=path: tell(console, path, number, x))  # type: ignore[misc]
+            self.intakes.append(intake)
+            with opened(path) as stream, progress(path, Path(path).name) as report:
+                for _ in self.feed(intake.read(stream)):
+                    report(stream.tell() if path != "-" else 0, intake.events)
+        self.seconds = time.perf_counter() - started
+
+    def feed(self, events: Iterator[Event]) -> Iterator[int]:
+        """The events through every replay, slice by slice."""
+        first, *others = self.replays
+        for part in first.slices(events):
+            for replay in (first, *others):
+                replay.take(part)
+            yield len(part)
+
+    def finish(self, now: int | None) -> None:
+        """Time goes on to ``now``, the last event unless given."""
+        for replay in self.replays:
+            replay.finish(now)
+
+    @property
+    def events(self) -> int:
+        """How many events were taken."""
+        return sum(i.events for i in self.intakes)
+
+    @property
+    def rejected(self) -> int:
+        """How many records were refused."""
+        return sum(i.rejected for i in self.intakes)
+
+    def report(self, console: Console) -> None:
+        """The summary; with two sets of rules, what differs between them."""
+        print_summary(console, self.replays[0], self.events, self.rejected, self.seconds)
+        if len(self.replays) > 1:
+            console.print(difference_table(*self.replays[:2]))
+
+
+def tell(console: Console, path: str, number: int, x: Rejected) -> None:
+    """One refused record, one line."""
+    console.print(f"{path}:{number}: {x.reason}: {x.where}", markup=False, highlight=False, soft_wrap=True)
+
+
+def write_chains(path: Path, replay: Replay) -> int:
+    """Every chain's public record as a JSON line; how many there were."""
+    number = 0
+    with path.open("wb") as out:
+        for shard in replay.stitch:
+            for key, encoded in sorted(shard.state.items()):
+                customer = STATE.decode(encoded[HEADER:])
+                for chain in service_chains(key.decode(), Account(customer.records, replay.now, replay.rules)):
+                    out.write(orjson.dumps(to_builtins(chain), option=orjson.OPT_APPEND_NEWLINE))
+                    number += 1
+    return number
