@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from schemas.sources import FORMATS
-from streams.commands.files import STDIN, BadDataError, Intake, open_format, opened
+from streams.commands.files import BadDataError, Intake, open_format, opened
 
 app = typer.Typer(
     name="karar",
@@ -222,10 +222,10 @@ def failed(error: Exception) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - whoever read us has left
         return 0
     text = error.format_message() if hasattr(error, "format_message") else str(error)
-    print(f"karar: {' '.join(text.split())}", file=sys.stderr)
+    typer.echo(f"karar: {' '.join(text.split())}", err=True)
     if isinstance(error, BadDataError):
         return 1
     if isinstance(error, ValueError) or hasattr(error, "format_message"):
         return 2
-    print(f"karar: {type(error).__name__}: this is a defect; run it again with {DEBUG} and report what it prints", file=sys.stderr)
+    typer.echo(f"karar: {type(error).__name__}: this is a defect; run it again with {DEBUG} and report what it prints", err=True)
     return 1

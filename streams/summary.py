@@ -39,8 +39,14 @@ def print_summary(console: Console, replay: Replay, events: int, rejected: int, 
     """Everything that a service manager asks first, on one screen."""
     totals = totals_of(replay)
     console.print(headline(replay, totals, events, rejected, seconds))
-    for table in (queues(totals), teams(totals), handovers(totals), weakest_links(totals)):
+    for title, table in (
+        ("Queues", queues(totals)),
+        ("Teams", teams(totals)),
+        ("Handovers", handovers(totals)),
+        ("Weakest links of closed chains", weakest_links(totals)),
+    ):
         if table.row_count:
+            console.print(Text(f"\n{title}", style="bold"))
             console.print(table)
 
 
@@ -64,9 +70,9 @@ def headline(replay: Replay, totals: Totals, events: int, rejected: int, seconds
     return Panel(Group(*lines), title="Karar", title_align="left", expand=False)
 
 
-def table_of(title: str, *columns: str, names: int = 1) -> Table:
+def table_of(*columns: str, names: int = 1) -> Table:
     """A table whose first columns are names and the others numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(header_style="dim", box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place < names else "right")
     return table
@@ -74,7 +80,7 @@ def table_of(title: str, *columns: str, names: int = 1) -> Table:
 
 def queues(totals: Totals) -> Table:
     """Each queue: offered, answered, in target, abandoned, mean wait of the answered."""
-    table = table_of("Queues", "channel", "queue", "offered", "answered", "in target", "abandoned", "mean wait", names=2)
+    table = table_of("channel", "queue", "offered", "answered", "in target", "abandoned", "mean wait", names=2)
     answered = pick(totals, "contacts_answered_total", 0, 1)
     in_target = pick(totals, "contacts_answered_in_target_total", 0, 1)
     abandoned = pick(totals, "contacts_abandoned_total", 0, 1)
@@ -88,11 +94,13 @@ def queues(totals: Totals) -> Table:
 
 def teams(totals: Totals) -> Table:
     """Each team: moments, won and lost, transfers it started."""
-    table = table_of("Teams", "team", "moments", "won", "lost", "transfers started", "ping-pongs")
+    table = table_of("team", "moments", "won", "lost", "transfers started", "ping-pongs")
     judged = pick(totals, "moments_judged_total", 1, 2)
     started = pick(totals, "transfers_started_total", 1)
     back = pick(totals, "ping_pongs_total", 0)
-    for (team,), moments in pick(totals, "moments_of_truth_total", 1).most_common(MOST):
+    for (team, actor), moments in pick(totals, "moments_of_truth_total", 1, 2).most_common():
+        if actor != "human" or table.row_count >= MOST:
+            continue
         won, lost = judged[team, "won"], judged[team, "lost"]
         table.add_row(team, f"{moments:,}", f"{won:,}", f"{lost:,}", f"{started[team,]:,}", f"{back[team,]:,}")
     return table
@@ -100,7 +108,7 @@ def teams(totals: Totals) -> Table:
 
 def handovers(totals: Totals) -> Table:
     """The paths that customers are sent along."""
-    table = table_of("Handovers", "path", "kind", "handovers", "accepted", "returned", "failed", names=2)
+    table = table_of("path", "kind", "handovers", "accepted", "returned", "failed", names=2)
     outcomes = pick(totals, "handovers_total", 0, 1, 2, 3)
     for (sender, receiver, kind), number in pick(totals, "handovers_total", 0, 1, 2).most_common(MOST):
         accepted, returned = (outcomes[sender, receiver, kind, o] for o in ("accepted", "returned"))
@@ -111,7 +119,7 @@ def handovers(totals: Totals) -> Table:
 
 def weakest_links(totals: Totals) -> Table:
     """Where closed chains are weakest."""
-    table = table_of("Weakest links of closed chains", "team", "link", "why", "chains", names=3)
+    table = table_of("team", "link", "why", "chains", names=3)
     for (team, link, reason), number in pick(totals, "weakest_links_total", 0, 1, 2).most_common(MOST):
         if link != "none":
             table.add_row(team, link, reason, f"{number:,}")
@@ -120,7 +128,7 @@ def weakest_links(totals: Totals) -> Table:
 
 def difference_table(one: Replay, two: Replay) -> Table:
     """What differs between two sets of targets."""
-    table = table_of("What differs", "series", "labels", "first targets", "second targets", names=2)
+    table = table_of("series", "labels", "first targets", "second targets", names=2)
     a, b = totals_of(one), totals_of(two)
     for key in sorted(a.keys() | b.keys()):
         if a[key] != b[key]:

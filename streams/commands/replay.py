@@ -93,7 +93,8 @@ class Run:
         """The summary; with two sets of rules, what differs between them."""
         print_summary(console, self.replays[0], self.events, self.rejected, self.seconds)
         if len(self.replays) > 1:
-            console.print(difference_table(*self.replays[:2]))
+            table = difference_table(*self.replays[:2])
+            console.print(table if table.row_count else "The two sets of targets make no difference.")
 
 
 def tell(console: Console, path: str, number: int, x: Rejected) -> None:

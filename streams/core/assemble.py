@@ -6,7 +6,7 @@ sent. Publisher-wide resets are kept once per shard under `RESETS`.
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, json, msgpack
 from msgspec.structs import replace
@@ -31,7 +31,7 @@ class Assembled(Struct, array_like=True, gc=False):
     version: int
     sent_to: str
     digest: bytes
-    events: Sequence[e.AnyEvent]
+    events: list[e.AnyEvent]
 
 
 STATE: Final = msgpack.Decoder(Assembled)
@@ -95,7 +95,7 @@ class Assemble:
         return Change(value=seal(0, ENCODE(self.resets), is_open=False), revisit=True)
 
 
-def unite(known: Sequence[e.Event], records: Iterable[e.Event], now: int, counts: dict[tuple[str, ...], int]) -> list[e.Event]:
+def unite(known: Sequence[e.Event], records: Iterable[e.Event], now: int, counts: dict[tuple[str, ...], int]) -> list[Any]:
     """The union of a set of events and more of them, in order, counted by what became of each; bounded by the first ones."""
     events = list(known)
     by_id: dict[str, list[e.Event]] = {}

@@ -1,5 +1,6 @@
 """Everything countable about a customer's chains at an instant, and the difference that a change makes (docs/counting.md, 7)."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -28,36 +29,35 @@ class Account:
         """The facts of all chains together."""
         if len(self.facts) == 1:
             return self.facts[0]
-        total: Facts = {}
+        total: Counter[Key] = Counter()
         for facts in self.facts:
-            merge(total, facts)
+            total.update(facts)
         return total
 
     def read(self, chain: Chain) -> Facts:
         """The facts of one chain: those of its interactions, and those that only the chain has."""
-        facts: Facts = {}
+        told: list[Key] = [("chains_opened_total",)]
         for reading in chain.readings:
-            merge(facts, reading.facts)
-        count(facts, "chains_opened_total")
+            told += reading.told
         if any(r.record.touches and r.record.direction != "outbound" for r in chain.readings):
-            count(facts, "chains_served_total")
+            told.append(("chains_served_total",))
         if chain.case_id and len(chain.readings) > 1:
-            followups(chain, facts)
+            followups(chain, told)
         transfers = sorted(t for r in chain.readings for t in r.transfers)
-        excessive(transfers, self.rules, facts)
-        self.wrap_ups(chain, facts)
+        excessive(transfers, self.rules, told)
+        self.wrap_ups(chain, told)
+        links = [link for r in chain.readings for link in r.links]
         if chain.over and self.now >= chain.closes_at:
-            closing(chain, len(transfers), facts)
-        else:
-            if chain.over:
-                self.due = min(self.due, chain.closes_at)
-            count(facts, "chains_open")
-            worst = weakest(link for r in chain.readings for link in r.links)
-            if worst is not None:
-                count(facts, "chains_open_weakest", worst.kind if worst.met < worst.asked else "none")
-        return facts
+            closing(chain, links, len(transfers), told)
+            return with_shortfall(Counter(told), links)
+        if chain.over:
+            self.due = min(self.due, chain.closes_at)
+        told.append(("chains_open",))
+        if (worst := weakest(links)) is not None:
+            told.append(("chains_open_weakest", worst.kind if worst.met < worst.asked else "none"))
+        return Counter(told)
 
-    def wrap_ups(self, chain: Chain, facts: Facts) -> None:
+    def wrap_ups(self, chain: Chain, told: list[Key]) -> None:
         """The work after each touch: to its end, or to the same representative's next accept in the chain; else 0."""
         accepts = [
             (t.representative, t.start, r, i) for r in chain.readings for i, t in enumerate(r.record.touches)
@@ -79,10 +79,10 @@ class Account:
                 else:
                     self.due = min(self.due, end + WRAP_UP)
                     continue
-                count(facts, "wrap_up_seconds", reading.record.channel, reading.teams[index], length)
+                told.append(("wrap_up_seconds", reading.record.channel, reading.teams[index], length))
 
 
-def followups(chain: Chain, facts: Facts) -> None:
+def followups(chain: Chain, told: list[Key]) -> None:
     """The next contact or piece of work of the same case by another representative."""
     before: tuple[str, str] | None = None
     for reading in chain.readings:
@@ -93,12 +93,12 @@ def followups(chain: Chain, facts: Facts) -> None:
             continue
         _, first, team = min(responders, key=lambda r: r[0])
         if before is not None and before[0] != first:
-            count(facts, "handovers_total", before[1], team, "followup", "accepted")
+            told.append(("handovers_total", before[1], team, "followup", "accepted"))
         _, last, last_team = max(responders, key=lambda r: r[0])
         before = last, last_team
 
 
-def excessive(transfers: Sequence[Transfer], rules: Rules, facts: Facts) -> None:
+def excessive(transfers: Sequence[Transfer], rules: Rules, told: list[Key]) -> None:
     """Each crossing of the limit of accepted transfers within a day, to the team that sent it."""
     for place_, transfer in enumerate(transfers):
         limit = rules.expected(
@@ -108,38 +108,42 @@ def excessive(transfers: Sequence[Transfer], rules: Rules, facts: Facts) -> None
             continue
         within = sum(1 for t in transfers[: place_ + 1] if t.at > transfer.at - DAY)
         if within == limit.amount:
-            count(facts, "excessive_transfers_total", transfer.channel, transfer.sender)
+            told.append(("excessive_transfers_total", transfer.channel, transfer.sender))
 
 
-def closing(chain: Chain, transfers: int, facts: Facts) -> None:
+def closing(chain: Chain, links: Sequence[Link], transfers: int, told: list[Key]) -> None:
     """What is booked when a chain closes: outcome, scores, weakest link, lengths."""
-    links = [link for r in chain.readings for link in r.links]
-    count(facts, "chains_closed_total", outcome(chain))
-    scored(links, facts)
+    told.append(("chains_closed_total", outcome(chain)))
+    scored(links, told)
     spans = sorted(span for r in chain.readings for span in r.spans)
-    count(facts, "chain_experience_seconds", union(spans))
-    count(facts, "chain_resolution_seconds", chain.activity - chain.start)
-    count(facts, "moments_per_chain", sum(r.moments for r in chain.readings))
-    count(facts, "transfers_per_chain", transfers)
-    count(facts, "representatives_per_chain", len({name for r in chain.readings for name in r.representatives}))
+    told.append(("chain_experience_seconds", union(spans)))
+    told.append(("chain_resolution_seconds", chain.activity - chain.start))
+    told.append(("moments_per_chain", sum(r.moments for r in chain.readings)))
+    told.append(("transfers_per_chain", transfers))
+    told.append(("representatives_per_chain", len({name for r in chain.readings for name in r.representatives})))
 
 
-def scored(links: Sequence[Link], facts: Facts) -> None:
+def scored(links: Sequence[Link], told: list[Key]) -> None:
     """The scores of a closed chain's links, and its weakest."""
     worst = weakest(links)
     if worst is None:
-        count(facts, "chains_unscored_total")
+        told.append(("chains_unscored_total",))
         return
-    count(facts, "chain_score_ratio", worst.score)
+    told.append(("chain_score_ratio", worst.score))
     if worst.met < worst.asked:
-        count(facts, "weakest_links_total", worst.team, worst.kind, worst.reason)
+        told.append(("weakest_links_total", worst.team, worst.kind, worst.reason))
     else:
-        count(facts, "weakest_links_total", "none", "none", "none")
+        told.append(("weakest_links_total", "none", "none", "none"))
+    told += [("link_score_ratio", link.kind, link.score) for link in links]
+
+
+def with_shortfall(facts: Facts, links: Iterable[Link]) -> Facts:
+    """Facts and what links fell short of 1, in thousandths: which weakness costs most."""
     for link in links:
-        count(facts, "link_score_ratio", link.kind, link.score)
         if link.score < PERFECT:
             key = ("link_shortfall_total", link.team, link.kind)
             facts[key] = facts.get(key, 0) + PERFECT - link.score
+    return facts
 
 
 def outcome(chain: Chain) -> str:
@@ -166,20 +170,6 @@ def union(spans: Iterable[tuple[int, int]]) -> int:
             total += end - max(start, until)
             until = end
     return total
-
-
-def count(facts: Facts, *key: str | int) -> None:
-    """One more of a fact."""
-    facts[key] = facts.get(key, 0) + 1
-
-
-def merge(into: Facts, facts: Facts) -> None:
-    """Adds facts to others."""
-    if not into:
-        into.update(facts)
-        return
-    for key, amount in facts.items():
-        into[key] = into.get(key, 0) + amount
 
 
 def difference(after: Facts, before: Facts) -> list[tuple[Key, int]]:

@@ -18,16 +18,19 @@ from streams.core.fold import ON, Fold
 from streams.core.identity import Identity, interaction_key, is_known
 from streams.core.phases import LIMITS, OVER, PENDING
 
-NOT_LIFECYCLE: Final[frozenset[type[e.Event]]] = frozenset({e.Rated, e.Linked, e.Identified, e.MessageSent, e.Reopened, e.WrappedUp})
-AT_A_COUNTER: Final[frozenset[type[e.Event]]] = frozenset({e.Called, e.ServingStarted, e.NoShow, e.Recalled})
-BEGINNINGS: Final[frozenset[type[e.Event]]] = frozenset({e.Offered, e.Queued, e.LeftQueue, e.WorkStarted})
-WORK: Final[frozenset[type[e.Event]]] = frozenset[type[e.Event]]([e.WorkStarted, e.WorkCompleted])
-PRESENCE: Final[frozenset[type[e.Event]]] = frozenset(
-    {
-        e.Offered, e.Queued, e.LeftQueue, e.Answered, e.Called, e.ServingStarted, e.NoShow, e.Abandoned,
-        e.CallbackRequested, e.Recalled, e.Parked, e.Resumed,
-    },
-)  # fmt: skip
+
+def types(*names: str) -> frozenset[type[e.Event]]:
+    """Event types by name."""
+    return frozenset(e.EVENT_TYPES[name] for name in names)
+
+
+NOT_LIFECYCLE: Final = types("rated", "linked", "identified", "message_sent", "reopened", "wrapped_up")
+AT_A_COUNTER: Final = types("called", "serving_started", "no_show", "recalled")
+BEGINNINGS: Final = types("offered", "queued", "left_queue", "work_started")
+WORK: Final = types("work_started", "work_completed")
+PRESENCE: Final = AT_A_COUNTER | types(
+    "offered", "queued", "left_queue", "answered", "abandoned", "callback_requested", "parked", "resumed"
+)
 
 Place = tuple[int, int, str]
 
@@ -75,7 +78,7 @@ def common(key: str, version: int, events: Sequence[e.Event], identity: Identity
     identifiers: dict[str, str] = {}
     linked: list[str] = []
     first: e.Event | None = None
-    kinds = set()
+    kinds: set[type[e.Event]] = set()
     for x in events:
         kind = type(x)
         kinds.add(kind)

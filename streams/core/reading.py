@@ -55,8 +55,20 @@ class Reading:
     """One interaction at one instant. ``due`` is the next instant at which it will read differently if nothing comes."""
 
     __slots__ = (
-        "due", "facts", "links", "moments", "now", "ordinals", "record", "rules", "short",
-        "spans", "teams", "transfers", "unserved", "waits",
+        "due",
+        "links",
+        "moments",
+        "now",
+        "ordinals",
+        "record",
+        "rules",
+        "short",
+        "spans",
+        "teams",
+        "told",
+        "transfers",
+        "unserved",
+        "waits",
     )  # fmt: skip
 
     def __init__(self, record: Interaction, now: int, rules: Rules) -> None:
@@ -65,7 +77,7 @@ class Reading:
             self.due = record.pending_until
         self.record = settle(record, now)
         self.now, self.rules = now, rules
-        self.facts: Facts = {}
+        self.told: list[Key] = []
         self.links: list[Link] = []
         self.spans: list[tuple[int, int]] = []
         self.transfers: list[Transfer] = []
@@ -87,10 +99,6 @@ class Reading:
         """Whether a guest has been with the customer for long enough."""
         return guest.end - guest.start >= JOINED if guest.end else self.at(guest.start + JOINED)
 
-    def add(self, *key: str | int) -> None:
-        """One more of that fact."""
-        self.facts[key] = self.facts.get(key, 0) + 1
-
     def at(self, instant: int) -> bool:
         """Whether an instant has come; otherwise it is a due time."""
         if self.now >= instant:
@@ -101,14 +109,14 @@ class Reading:
     def evaluate(self, name: str, expected: Expected, *, met: bool) -> None:
         """One evaluation of a target."""
         segment = self.record.segment or "none"
-        self.add("target_evaluations_total", name, expected.scope, segment, "met" if met else "missed")
+        self.told.append(("target_evaluations_total", name, expected.scope, segment, "met" if met else "missed"))
 
     def read(self) -> None:
         """Everything that the interaction tells."""
         record = self.record
         if record.present:
             known = "true" if record.identified else "false"
-            self.add("contacts_total", record.channel, record.direction, known, record.need or "unknown")
+            self.told.append(("contacts_total", record.channel, record.direction, known, record.need or "unknown"))
         if record.entries:
             self.read_entries()
         if record.handovers:
@@ -142,30 +150,30 @@ class Reading:
 
     def read_entry(self, entry: Entry, expected: Expected | None) -> None:
         """One entry: exactly one exit, evaluated once."""
-        c, q, add = self.record.channel, entry.queue, self.add
-        add("contacts_offered_total", c, q)
+        c, q, tell = self.record.channel, entry.queue, self.told.append
+        tell(("contacts_offered_total", c, q))
         waited, exit_ = entry.waited, entry.exit
         if not exit_:
             self.read_waiting(entry, expected)
             return
         in_target = expected is not None and waited <= expected.amount
         if exit_ == "answered":
-            add("contacts_answered_total", c, q)
-            add("wait_seconds", c, q, waited)
+            tell(("contacts_answered_total", c, q))
+            tell(("wait_seconds", c, q, waited))
             if in_target:
-                add("contacts_answered_in_target_total", c, q)
+                tell(("contacts_answered_in_target_total", c, q))
             if expected is not None:
                 self.evaluate("wait", expected, met=in_target)
         elif exit_ in GIVEN_UP:
             exit_ = "abandoned"
             kind = "short" if waited < SHORT else "in_target" if in_target else "long"
-            add("contacts_abandoned_total", c, q, "transfer" if entry.group else "queue", kind)
-            add("abandon_wait_seconds", c, q, waited)
+            tell(("contacts_abandoned_total", c, q, "transfer" if entry.group else "queue", kind))
+            tell(("abandon_wait_seconds", c, q, waited))
             if expected is not None and kind != "short":
                 self.evaluate("wait", expected, met=False)
         elif expected is not None and not in_target:
             self.evaluate("wait", expected, met=False)
-        add("queue_exits_total", c, q, exit_)
+        tell(("queue_exits_total", c, q, exit_))
 
     def read_waiting(self, entry: Entry, expected: Expected | None) -> None:
         """An open entry: the customer waits, or has been called; the target may have run out."""
@@ -174,7 +182,7 @@ class Reading:
                 self.evaluate("wait", expected, met=False)
             return
         if self.at(entry.start):
-            self.add("customers_waiting", self.record.channel, entry.queue)
+            self.told.append(("customers_waiting", self.record.channel, entry.queue))
         if expected is not None and self.at(entry.start + expected.amount + 1):
             self.evaluate("wait", expected, met=False)
 
@@ -204,27 +212,25 @@ class Reading:
         for index, handover in enumerate(record.handovers):
             sender, receiver, kind = self.sender(handover), self.receiver(handover), handover.kind
             if not handover.outcome:
-                self.add("handovers_pending", sender, receiver)
+                self.told.append(("handovers_pending", sender, receiver))
             else:
-                self.add("handovers_total", sender, receiver, kind, handover.outcome)
+                self.told.append(("handovers_total", sender, receiver, kind, handover.outcome))
             if kind not in TRANSFERS:
                 continue
             touch = record.touches[handover.sender]
             if touch.end:
-                self.add("transfers_started_total", record.channel, sender, kind)
+                self.told.append(("transfers_started_total", record.channel, sender, kind))
             if handover.outcome != "accepted":
                 continue
             ordinal = self.ordinals[index] = len(self.ordinals) + 1
-            self.transfers.append(
-                Transfer(handover.settled_at, record.key, index, record.channel, touch.queue, sender, record.segment)
-            )
+            self.transfers.append(Transfer(handover.settled_at, record.key, index, record.channel, touch.queue, sender, record.segment))
             expected = rules.expected("transfers", record.channel, touch.queue, sender, record.segment, handover.at)
             if expected is not None:
                 self.evaluate("transfers", expected, met=ordinal <= expected.amount)
                 met, asked = counted(expected.amount, ordinal)
                 self.links.append(Link("handover", sender, "transfers", met, asked, 0, handover.at, (record.key, 3, index)))
             if kind != "external" and receiver != sender and receiver in self.teams[: handover.touch]:
-                self.add("ping_pongs_total", receiver)
+                self.told.append(("ping_pongs_total", receiver))
 
     def read_touches(self) -> None:
         """Moments of truth: accepted, ended, judged; talk and hold."""
@@ -232,19 +238,19 @@ class Reading:
         for index, touch in enumerate(record.touches):
             team = self.teams[index]
             self.moments += 1
-            self.add("moments_of_truth_total", c, team, "human")
+            self.told.append(("moments_of_truth_total", c, team, "human"))
             if not touch.end:
                 on_hold = touch.holds and not touch.holds[-1]
-                self.add("on_hold" if on_hold else "in_conversation", c, team)
+                self.told.append(("on_hold" if on_hold else "in_conversation", c, team))
                 continue
-            self.add("touches_ended_total", c, team)
+            self.told.append(("touches_ended_total", c, team))
             hold = length(touch.holds)
             if touch.observed and touch.timed:
-                self.add("talk_seconds", c, team, length(touch.spans) - hold)
+                self.told.append(("talk_seconds", c, team, length(touch.spans) - hold))
                 self.spans += zip(touch.spans[::2], touch.spans[1::2], strict=True)
             verdicts = []
             if hold and touch.observed:
-                self.add("hold_seconds", c, team, hold)
+                self.told.append(("hold_seconds", c, team, hold))
                 expected = rules.expected("hold", c, touch.queue, team, record.segment, touch.start)
                 if expected is not None:
                     self.evaluate("hold", expected, met=hold <= expected.amount)
@@ -255,7 +261,7 @@ class Reading:
             self.judge(touch, team, verdicts)
         wait = self.waits.get(0)
         if wait is not None and record.direction == "inbound" and record.touches[0].group == 0:
-            self.add("contact_wait_seconds", c, wait.length)
+            self.told.append(("contact_wait_seconds", c, wait.length))
 
     def judge(self, touch: Touch, team: str, verdicts: list[bool]) -> None:
         """Won when every expectation that applied was met, lost otherwise, not judged where none applied."""
@@ -276,7 +282,7 @@ class Reading:
             if expected is not None:
                 verdicts.append(self.ordinals[touch.handover] <= expected.amount)
         if verdicts:
-            self.add("moments_judged_total", self.record.channel, team, "won" if all(verdicts) else "lost")
+            self.told.append(("moments_judged_total", self.record.channel, team, "won" if all(verdicts) else "lost"))
 
     def read_guests(self) -> None:
         """A second employee with the customer for long enough is a moment of truth."""
@@ -285,52 +291,52 @@ class Reading:
             if not self.joined(guest):
                 continue
             self.moments += 1
-            self.add("moments_of_truth_total", self.record.channel, team, "human")
+            self.told.append(("moments_of_truth_total", self.record.channel, team, "human"))
             if guest.end:
-                self.add("touches_ended_total", self.record.channel, team)
+                self.told.append(("touches_ended_total", self.record.channel, team))
                 if guest.observed:
-                    self.add("talk_seconds", self.record.channel, team, guest.end - guest.start)
+                    self.told.append(("talk_seconds", self.record.channel, team, guest.end - guest.start))
                     self.spans.append((guest.start, guest.end))
 
     def read_rest(self) -> None:
         """Missed offers, consults, blocked customers, callbacks, drops, attempts, bots, presumed ends."""
-        record, rules, c, add = self.record, self.rules, self.record.channel, self.add
+        record, rules, c, tell = self.record, self.rules, self.record.channel, self.told.append
         for missed in record.missed:
-            add("missed_offers_total", c, missed.queue or "none", rules.team(missed.team, missed.representative, missed.queue))
+            tell(("missed_offers_total", c, missed.queue or "none", rules.team(missed.team, missed.representative, missed.queue)))
         for consult in record.consults:
             asked = self.asked(consult.to_team, consult.to_representative, consult.to_queue)
-            add("consults_total", self.teams[consult.touch], asked)
+            tell(("consults_total", self.teams[consult.touch], asked))
         for blocked in record.blocked:
-            add("contacts_blocked_total", c, blocked.queue, blocked.reason)
+            tell(("contacts_blocked_total", c, blocked.queue, blocked.reason))
         for callback in record.callbacks:
             self.read_callback(callback.queue or "none", callback.entry, callback.state)
         for drop in record.drops:
-            add("contacts_dropped_total", c, self.teams[drop.touch], drop.stage)
+            tell(("contacts_dropped_total", c, self.teams[drop.touch], drop.stage))
         for bot in record.bots:
             if bot.end and bot.observed:
                 self.spans.append((bot.start, bot.end))
-            add("moments_of_truth_total", c, rules.team(bot.team, bot.representative, ""), "bot")
+            tell(("moments_of_truth_total", c, rules.team(bot.team, bot.representative, ""), "bot"))
         if record.direction == "outbound" and c != "back_office":
             if record.touches:
-                add("outbound_attempts_total", c, self.teams[0], "answered")
+                tell(("outbound_attempts_total", c, self.teams[0], "answered"))
             elif record.attempt is not None:
                 team = rules.team(record.attempt.team, record.attempt.representative, "")
-                add("outbound_attempts_total", c, team, record.attempt.result)
+                tell(("outbound_attempts_total", c, team, record.attempt.result))
         if record.presumed:
-            add("presumed_ended_total", c, record.presumed)
+            tell(("presumed_ended_total", c, record.presumed))
 
     def read_callback(self, queue: str, entry: int, state: str) -> None:
         """A callback requested, in time or not, connected or not."""
         c = self.record.channel
-        self.add("callbacks_total", c, queue, "requested")
+        self.told.append(("callbacks_total", c, queue, "requested"))
         if entry >= 0:
             left = self.record.entries[entry]
             team = self.rules.queue_team(left.queue)
             expected = self.rules.expected("wait", c, left.queue, team, self.record.segment, left.start)
             if expected is not None and left.waited <= expected.amount:
-                self.add("callbacks_total", c, queue, "requested_in_target")
+                self.told.append(("callbacks_total", c, queue, "requested_in_target"))
         if state:
-            self.add("callbacks_total", c, queue, state)
+            self.told.append(("callbacks_total", c, queue, state))
 
     # -- links ---------------------------------------------------------------------------------------------------------
 
@@ -379,7 +385,7 @@ class Reading:
     def fail(self, queue: str, team: str, reason: str, overrun: int, start: int) -> None:
         """The unserved link, score 0."""
         self.unserved = True
-        self.add("unserved_total", self.record.channel, queue)
+        self.told.append(("unserved_total", self.record.channel, queue))
         self.links.append(Link("unserved", team, reason, 0, 1, overrun, start, (self.record.key, 0, 0)))
 
 

@@ -6,12 +6,12 @@ Bounds never change: a new one would make old counts unreadable.
 from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
 from streams.core.reading import Facts, Key
-from streams.core.step import Booking
+from streams.core.step import Booking, Place
 
 SEPARATOR: Final = "\x1f"
 SUM: Final = "sum"
@@ -118,34 +118,49 @@ TABLE: Final = (
     gauge("handovers_pending", "Handovers that nobody has taken yet.", "from_team", "to_team"),
 )
 SERIES: Final = {series.name: series for series in TABLE}
-HISTOGRAMS: Final = {series.name: series.bounds for series in TABLE if series.bounds}
+HISTOGRAMS: Final[dict[str | int, tuple[int, ...]]] = {series.name: series.bounds for series in TABLE if series.bounds}
 
 
-@lru_cache(maxsize=50_000)
-def place(key: Key) -> tuple[str, str]:
-    """The series and the slot that a fact belongs to: a counter's only one, or an observation's bucket."""
-    name = key[0]
-    bounds = HISTOGRAMS.get(name)  # type: ignore[arg-type]
-    if bounds is None:
-        return SEPARATOR.join(key), ""  # type: ignore[arg-type]
-    *labels, value = key
-    return SEPARATOR.join(labels), str(bisect_left(bounds, value))  # type: ignore[arg-type]
+class Slots(NamedTuple):
+    """Where the observations of one histogram series go: its bounds, a place for each bucket, and the place of the sum."""
+
+    bounds: tuple[int, ...]
+    buckets: tuple[Place, ...]
+    sum: Place
+
+
+@lru_cache(maxsize=20_000)
+def counted(key: Key) -> Place:
+    """The only slot of a counter or gauge."""
+    return SEPARATOR.join(map(str, key)), ""
+
+
+@lru_cache(maxsize=20_000)
+def observed(labels: Key) -> Slots:
+    """The slots of a histogram series."""
+    series, bounds = SEPARATOR.join(map(str, labels)), HISTOGRAMS[labels[0]]
+    return Slots(bounds, tuple((series, str(n)) for n in range(len(bounds) + 1)), (series, SUM))
 
 
 def bookings(differences: Iterable[tuple[Key, int]]) -> tuple[Booking, ...]:
     """What a difference of facts adds and retracts, series by series and slot by slot."""
-    added: dict[tuple[str, str], int] = {}
-    retracted: dict[tuple[str, str], int] = {}
-    for key, amount in differences:
-        side = added if amount > 0 else retracted
-        where = place(key)
-        side[where] = side.get(where, 0) + abs(amount)
-        if where[1]:
-            total = where[0], SUM
-            side[total] = side.get(total, 0) + abs(amount) * key[-1]  # type: ignore[operator]
-    return tuple(Booking(*where, added.get(where, 0), retracted.get(where, 0)) for where in {**added, **retracted})
+    added: dict[Place, int] = {}
+    retracted: dict[Place, int] = {}
+    for key, difference in differences:
+        side, amount = (added, difference) if difference > 0 else (retracted, -difference)
+        if key[0] in HISTOGRAMS:
+            value = key[-1]
+            bounds, buckets, place = observed(key[:-1])
+            side[place] = side.get(place, 0) + amount * value  # type: ignore[operator]  # an observation ends in its value
+            place = buckets[bisect_left(bounds, value)]
+        else:
+            place = counted(key)
+        side[place] = side.get(place, 0) + amount
+    booked = [Booking(place, amount, retracted.pop(place, 0)) for place, amount in added.items()]
+    booked += [Booking(place, 0, amount) for place, amount in retracted.items()]
+    return tuple(booked)
 
 
-def amounts(facts: Facts) -> dict[tuple[str, str], int]:
+def amounts(facts: Facts) -> dict[Place, int]:
     """Facts as net amounts by series and slot."""
-    return {(b.series, b.slot): b.added for b in bookings(facts.items())}
+    return {b.place: b.added for b in bookings(facts.items())}

@@ -8,11 +8,14 @@ NEVER: Final = 1 << 62
 HEADER: Final = 9
 
 
-class Booking(NamedTuple):
-    """Amounts for one slot of one series: both at least 0. A counter has slot ``""``, a histogram buckets and ``sum``."""
+Place = tuple[str, str]
+"""One slot of one series: its name and labels, and ``""`` for a counter, a bucket or ``sum`` for a histogram."""
 
-    series: str
-    slot: str
+
+class Booking(NamedTuple):
+    """Amounts for one slot of one series: both at least 0."""
+
+    place: Place
     added: int
     retracted: int
 

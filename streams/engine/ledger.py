@@ -19,12 +19,8 @@ class Posting(Protocol):
     """What is booked: amounts for one slot of one series."""
 
     @property
-    def series(self) -> str:
-        """Its name and labels."""
-
-    @property
-    def slot(self) -> str:
-        """Which of its amounts."""
+    def place(self) -> tuple[str, str]:
+        """The series with its labels, and which of its slots."""
 
     @property
     def added(self) -> int:
@@ -85,22 +81,22 @@ class Ledger:
     def book(self, postings: Iterable[Posting]) -> None:
         """Adds what is new and what is no longer true; both sides only rise."""
         for p in postings:
-            amounts = self.at(p.series, p.slot)
+            amounts = self.at(p.place)
             amounts.total += p.added
             amounts.retracted += p.retracted
 
     def archive(self, postings: Iterable[Posting]) -> None:
         """Moves amounts from live to archived: no total changes."""
         for p in postings:
-            self.at(p.series, p.slot).archived += p.added - p.retracted
+            self.at(p.place).archived += p.added - p.retracted
 
-    def at(self, series: str, slot: str) -> Amounts:
+    def at(self, place: Place) -> Amounts:
         """The amounts of one slot, noted as changed."""
-        place = self.admit(series), slot
-        self.changed.add(place)
         amounts = self.amounts.get(place)
         if amounts is None:
-            amounts = self.amounts[place] = Amounts()
+            place = self.admit(place[0]), place[1]
+            amounts = self.amounts.setdefault(place, Amounts())
+        self.changed.add(place)
         return amounts
 
     def records(self) -> Iterator[tuple[bytes, bytes]]:
