@@ -211,9 +211,10 @@ class WorkCompleted(Event, frozen=True, kw_only=True, tag="work_completed"):
 
 
 class Linked(Event, frozen=True, kw_only=True, tag="linked"):
-    """The publisher says that this interaction belongs with another one of the same customer."""
+    """The publisher says that this interaction belongs with another one of the same customer, of its own source unless named."""
 
     to_interaction_id: Name
+    to_source: Text = ""
 
 
 class Reset(Event, frozen=True, kw_only=True, tag="reset"):

@@ -132,6 +132,7 @@ class Blocked(Struct, array_like=True, gc=False):
 
     queue: str
     reason: str
+    at: int
 
 
 class Callback(Struct, array_like=True, gc=False):

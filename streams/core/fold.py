@@ -60,7 +60,7 @@ class Fold(Contact):
             return
         last = self.record.entries[-1] if self.record.entries else None
         if last is None or (last.queue, last.reason, last.group) != (x.queue, x.reason, self.accepts):
-            self.record.blocked.append(Blocked(x.queue, x.reason))
+            self.record.blocked.append(Blocked(x.queue, x.reason, x.at))
         self.over = True
 
     def missed(self, x: e.Missed) -> None:

@@ -379,6 +379,8 @@ class Reading:
                 return
         for handover in reversed(record.handovers):
             if handover.group == record.accepts and handover.outcome in FAILED:
+                if any(blocked.at >= handover.at for blocked in record.blocked):
+                    return
                 self.fail("none", self.teams[-1] if record.touches else self.sender(handover), "handover", 0, handover.at)
                 return
 
