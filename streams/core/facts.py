@@ -91,10 +91,11 @@ def followups(chain: Chain, told: list[Key]) -> None:
         responders += [(w.start, w.representative, reading.rules.team(w.team, w.representative, w.queue)) for w in record.works]
         if not responders:
             continue
-        _, first, team = min(responders, key=lambda r: r[0])
+        ordered = sorted(responders, key=lambda r: r[0])
+        _, first, team = ordered[0]
         if before is not None and before[0] != first:
             told.append(("handovers_total", before[1], team, "followup", "accepted"))
-        _, last, last_team = max(responders, key=lambda r: r[0])
+        _, last, last_team = ordered[-1]
         before = last, last_team
 
 

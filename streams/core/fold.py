@@ -74,9 +74,9 @@ class Fold(Contact):
             self.accept(x, timed=x.timed)
         elif self.main is None and (self.bot is None or self.bot.representative != x.representative):
             self.end_bot(x.at)
-            self.bot = BotTouch(x.representative, x.team, x.at)
+            self.bot = BotTouch(x.representative, x.team, x.at, observed=x.timed)
             self.record.bots.append(self.bot)
-            self.left = None
+            self.left, self.released = None, False
 
     def held(self, x: e.Event) -> None:
         """The customer is on hold."""
@@ -138,6 +138,7 @@ class Fold(Contact):
         if self.entry is not None:
             self.left = self.entry
             self.leave(at, "withdrawn")
+            self.parked = False
             self.over = True
 
     def joined(self, x: e.Joined) -> None:
@@ -181,7 +182,6 @@ class Fold(Contact):
         entry, queue = (len(entries) - 1, self.entry.queue) if self.entry is not None else (-1, x.queue)
         self.record.callbacks.append(Callback(queue, entry))
         self.leave(x.at, "callback")
-        self.left = None
         self.over = True
 
     def ended(self, x: e.Ended) -> None:
@@ -230,7 +230,6 @@ class Fold(Contact):
     def no_show(self, x: e.NoShow) -> None:
         """The called customer did not come: an abandon, until served later."""
         self.leave(x.at, NO_SHOW)
-        self.left = None
         self.over = True
 
     def park(self, x: e.Parked) -> None:

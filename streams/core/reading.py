@@ -17,8 +17,10 @@ Facts = dict[Key, int]
 
 TRANSFERS: Final = frozenset({"blind", "consult", "introduced", "requeue", "external"})
 GIVEN_UP: Final = frozenset({"abandoned", NO_SHOW})
-LEFT: Final = frozenset({"timeout", "opt_out", "withdrawn"})
+UNSERVED: Final = {"abandoned": "abandoned", NO_SHOW: NO_SHOW, "timeout": "left", "opt_out": "left", "withdrawn": "left"}
+BLAMELESS: Final = frozenset({"callback", "unknown"})
 FAILED: Final = frozenset({"abandoned", "expired"})
+UNSETTLED: Final = frozenset({"", "unknown"})
 NEVER: Final = 1 << 62
 
 
@@ -49,6 +51,17 @@ class Wait:
             if not self.queue and expected is not None and self.length > expected.amount:
                 self.queue = entry.queue
         self.queue = self.queue or entries[-1].queue
+
+    @property
+    def short(self) -> bool:
+        """Given up so early that nobody is to blame."""
+        last = self.entries[-1]
+        return last.exit in GIVEN_UP and last.waited < SHORT
+
+    @property
+    def scored(self) -> bool:
+        """Whether an expectation applies to it: settled, of known length, not short."""
+        return self.expected is not None and self.entries[-1].exit not in UNSETTLED and not self.short
 
 
 class Reading:
@@ -142,6 +155,7 @@ class Reading:
             expected = rules.expected("wait", record.channel, entry.queue, team, record.segment, entry.start)
             groups.setdefault(entry.group, []).append(entry)
             firsts.setdefault(entry.group, expected)
+            self.short = self.short or (entry.exit in GIVEN_UP and entry.waited < SHORT)
             if entry.end and entry.observed:
                 self.spans.append((entry.start, entry.start + entry.waited))
             if record.direction == "inbound":
@@ -266,7 +280,7 @@ class Reading:
     def judge(self, touch: Touch, team: str, verdicts: list[bool]) -> None:
         """Won when every expectation that applied was met, lost otherwise, not judged where none applied."""
         wait = self.waits.get(touch.group)
-        if wait is not None and wait.expected is not None and self.record.direction == "inbound":
+        if wait is not None and wait.expected is not None and wait.scored and self.record.direction == "inbound":
             verdicts.append(wait.length <= wait.expected.amount)
         if touch.handover in self.ordinals:
             handover = self.record.handovers[touch.handover]
@@ -345,10 +359,8 @@ class Reading:
         record = self.record
         inbound = record.direction == "inbound"
         for group, wait in self.waits.items():
-            last, expected = wait.entries[-1], wait.expected
-            short = last.exit in GIVEN_UP and last.waited < SHORT
-            self.short = self.short or short
-            if not inbound or expected is None or not last.exit or last.exit == "unknown" or short:
+            expected = wait.expected
+            if not inbound or expected is None or not wait.scored:
                 continue
             met, asked = timed(expected.amount, wait.length)
             overrun = max(0, wait.length - expected.amount)
@@ -357,32 +369,20 @@ class Reading:
 
     def read_unserved(self) -> None:
         """The last wait of the contact ended without a person: its link replaces the wait or the handover."""
-        record = self.record
-        wait = self.waits.get(record.accepts)
-        if wait is not None and record.direction == "inbound":
-            last = wait.entries[-1]
-            if last.exit in GIVEN_UP:
-                if last.waited < SHORT:
-                    return
-                reason = last.exit
-            elif last.exit in LEFT:
-                reason = "left"
-            elif last.exit in {"callback", "unknown"}:
-                return
-            else:
-                reason = ""
-            if reason:
-                del self.waits[record.accepts]
-                overrun = max(0, wait.length - wait.expected.amount) if wait.expected is not None else 0
-                team = self.teams[-1] if record.touches else self.rules.queue_team(wait.queue)
-                self.fail(wait.queue, team, reason, overrun, wait.entries[0].start)
-                return
-        for handover in reversed(record.handovers):
-            if handover.group == record.accepts and handover.outcome in FAILED:
-                if any(blocked.at >= handover.at for blocked in record.blocked):
-                    return
-                self.fail("none", self.teams[-1] if record.touches else self.sender(handover), "handover", 0, handover.at)
-                return
+        record, wait = self.record, self.waits.get(self.record.accepts)
+        exit_ = wait.entries[-1].exit if wait is not None else ""
+        if wait is not None and not wait.short and exit_ in UNSERVED and record.direction == "inbound":
+            del self.waits[record.accepts]
+            overrun = max(0, wait.length - wait.expected.amount) if wait.expected is not None else 0
+            team = self.teams[-1] if record.touches else self.rules.queue_team(wait.queue)
+            self.fail(wait.queue, team, UNSERVED[exit_], overrun, wait.entries[0].start)
+            return
+        if (wait is not None and wait.short) or exit_ in BLAMELESS:
+            return
+        failed = [h for h in record.handovers if h.group == record.accepts and h.outcome in FAILED]
+        if failed and all(blocked.at < failed[-1].at for blocked in record.blocked):
+            team = self.teams[-1] if record.touches else self.sender(failed[-1])
+            self.fail("none", team, "handover", 0, failed[-1].at)
 
     def fail(self, queue: str, team: str, reason: str, overrun: int, start: int) -> None:
         """The unserved link, score 0."""
