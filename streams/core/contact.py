@@ -186,6 +186,7 @@ class Contact:
             pending.outcome = "accepted"
             if last is None or not escalation:
                 return next(i for i, h in enumerate(handovers) if h is pending)
+            pending.touch = self.index(last) if last.representative == representative else len(self.record.touches)
         if last is not None:
             if last.representative == representative:
                 return None
