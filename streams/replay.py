@@ -10,7 +10,7 @@ from zlib import crc32
 from schemas.events import Event
 from streams.core.assemble import RESETS, Assemble, key_of
 from streams.core.identity import Identity
-from streams.core.series import amounts
+from streams.core.series import Journal, amounts
 from streams.core.step import NEVER, Change, Output, due_of, open_of
 from streams.core.stitch import Stitch, decode
 from streams.core.targets import Rules
@@ -71,6 +71,8 @@ class Replay:
         self.stitch = [Shard(stage.step) for stage in self.stitches]
         self.ledgers = {f"stitch-{n}": Ledger(other) for n in range(partitions)}
         self.counts: Counter[tuple[str, ...]] = Counter()
+        self.journals = [Journal() for _ in range(partitions)]
+        self.archives = [Journal() for _ in range(partitions)]
         self.now = 0
 
     def slices(self, events: Iterable[Event]) -> Iterator[list[Event]]:
@@ -95,6 +97,7 @@ class Replay:
                 sent += self.count(self.assemble[crc32(key) % parts].run(key, group, self.now))
         self.forward(sent)
         self.sweep()
+        self.post()
 
     def reset(self, resets: Sequence[Event]) -> list[Output]:
         """A publisher-wide reset reaches every partition; every open interaction is looked at again."""
@@ -126,10 +129,16 @@ class Replay:
     def book(self, number: int, key: bytes, records: Sequence[Any]) -> None:
         """One step of stitch, and its bookings."""
         change = self.stitch[number].run(key, records, self.now)
-        ledger = self.ledgers[f"stitch-{number}"]
-        ledger.book(change.bookings)
-        ledger.archive(change.archived)
+        self.journals[number].take(change.bookings)
+        if change.archived:
+            self.archives[number].take(change.archived)
         self.count(change)
+
+    def post(self) -> None:
+        """What the slice changed goes to the ledgers."""
+        for ledger, journal, archive in zip(self.ledgers.values(), self.journals, self.archives, strict=True):
+            ledger.book(journal.bookings())
+            ledger.archive(archive.bookings())
 
     def count(self, change: Change) -> tuple[Output, ...]:
         """The worker counters of a change; its outputs go on."""
@@ -140,6 +149,7 @@ class Replay:
         """Time goes on to ``now`` (the last event unless given)."""
         self.now = max(self.now, now or 0)
         self.sweep()
+        self.post()
 
     def net(self) -> Counter[Place]:
         """Net amounts over all shards, without zeros."""

@@ -23,7 +23,7 @@ def chaos(random: Random, interactions: int, longest: int = 14) -> Iterator[e.Ev
     for number in range(interactions):
         at = BASE + random.choice((0, SECOND, 3_600_000, 86_400_000)) * random.randrange(4)
         source = random.choice(("one", "one", "two"))
-        common = {
+        common: dict[str, Any] = {
             "source": source,
             "interaction_id": f"i{number}",
             "channel": random.choice(CHANNELS),

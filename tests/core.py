@@ -32,7 +32,10 @@ def interactions(events: Iterable[Event], identity: Identity | None = None) -> d
 
 
 def accounts(
-    events: Sequence[Event], now: int | None = None, rules: Rules | None = None, identity: Identity | None = None,
+    events: Sequence[Event],
+    now: int | None = None,
+    rules: Rules | None = None,
+    identity: Identity | None = None,
 ) -> list[Account]:
     """The accounts of all customers at ``now`` (the last event unless given)."""
     now = max(x.at for x in events) if now is None else now

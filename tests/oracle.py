@@ -607,6 +607,8 @@ def accepted_touch(c: Interaction, event: Event, representative: str, entry: Ent
     # A bot's handover brings the contact to whoever accepts; the law's invariant (moments = contacts + handovers from person to
     # person) wants a handover between the persons as well when a person had it before.
     if last is not None and last.representative == representative:
+        if c.parked is None and c.channel != "visit":
+            settle(c, new_handover(c, event, "reroute", last, last.team), "returned", event.at)
         resume(c, last, event.at)
         touch = last
     else:
@@ -632,7 +634,7 @@ def resume(c: Interaction, touch: Touch, at: int) -> None:
 
 def new_touch(c: Interaction, event: Event, representative: str, entry: Entry | None) -> Touch:
     """A new main touch; the first one notes 'the sum of the waits' before it."""
-    queue = entry.queue if entry is not None else event.queue
+    queue = entry.queue if entry is not None else event.queue or (c.entries[-1].queue if c.entries else "")
     touch = Touch(
         representative=representative,
         team=responder_team(event, representative, queue, c.rules),
@@ -1089,6 +1091,11 @@ def is_short(c: Interaction, entry: Entry) -> bool:
     return entry.exit in ABANDON_EXITS and abandon_kind(c, entry) == "short"
 
 
+def is_short_wait(c: Interaction, entries: list[Entry]) -> bool:
+    """Given up after a joined wait < 10 s."""
+    return entries[-1].exit in ABANDON_EXITS and sum(e.wait for e in entries) < c.rules.short
+
+
 def wait_result(c: Interaction, entry: Entry, now: int) -> str:
     """'answered: met if wait ≤ X else missed; abandoned: missed unless short; other exits: missed if wait > X; still open: …'."""
     target = c.rules.wait_target[c.channel]
@@ -1121,7 +1128,7 @@ def queue_facts(c: Interaction, now: int) -> Counter[tuple]:
         result = wait_result(c, entry, now)
         if result:
             found["target_evaluations_total", "wait", f"channel:{c.channel}", c.segment, result] += 1
-        if entry is c.entry and entry.called_at is None and now >= entry.start:
+        if entry is c.entry:
             found["customers_waiting", *place] += 1
     if c.contact_wait is not None:
         # A no-show served later and an overflow keep their waits, so what was summed at the accept still holds.
@@ -1179,7 +1186,7 @@ def judged(c: Interaction, touch: Touch) -> str:
     """Expectations = the joined wait that led to it (X), its holds, and its accepted transfer; none applies → not judged."""
     met: list[bool] = []
     led = next((w for w in joined_waits(c) if w[0].accepts_before == touch.waited), None)
-    if led is not None and c.direction == "inbound" and led[-1].exit != "unknown" and not is_short(c, led[-1]):
+    if led is not None and c.direction == "inbound" and led[-1].exit != "unknown" and not is_short_wait(c, led):
         met.append(sum(e.wait for e in led) <= c.rules.wait_target[c.channel])
     if touch.observed and touch.hold > 0:
         met.append(touch.hold <= c.rules.hold_target)
@@ -1290,7 +1297,7 @@ def unserved_link(c: Interaction) -> Link | None:
     wait = last_wait(c)
     after = c.mains[-1].team if c.mains else ""
     exited = wait[-1].exit if wait is not None else ""
-    short = wait is not None and is_short(c, wait[-1])
+    short = wait is not None and is_short_wait(c, wait)
     if wait is not None and c.direction == "inbound" and exited in ABANDON_EXITS + LEFT_EXITS and not short:
         queue = link_queue(c, wait)
         return Link(
@@ -1324,7 +1331,7 @@ def wait_links(c: Interaction) -> list[Link]:
     for n, entries in enumerate(joined_waits(c)):
         last = entries[-1]
         replaces = replaced is not None and entries[0] is replaced[0]
-        if c.direction != "inbound" or replaces or last.exit in ("", "unknown") or not last.known or is_short(c, last):
+        if c.direction != "inbound" or replaces or last.exit in ("", "unknown") or not last.known or is_short_wait(c, entries):
             continue
         length = sum(e.wait for e in entries)
         queue = link_queue(c, entries)
@@ -1454,7 +1461,7 @@ def outcome(chain: Chain) -> str:
         return "abandoned"
     if any(c.presumed for c in members):
         return "unknown"
-    if any(is_short(c, e) for c in members for e in c.entries):
+    if any(is_short_wait(c, w) for c in members for w in joined_waits(c)):
         return "short"
     return "back_office" if any(c.works for c in members) else "unknown"
 
@@ -1472,7 +1479,7 @@ def followups(chain: Chain) -> Counter[tuple]:
     units = []
     for c in sorted(chain.members, key=placement):
         pieces: list[Touch | Work] = [*c.mains, *c.works]
-        if pieces:
+        if pieces and c.case_id == chain.case_id:
             units.append(sorted(pieces, key=lambda p: p.start))
     for before, after in pairwise(units):
         if before[-1].representative != after[0].representative:

@@ -83,6 +83,7 @@ def progress(path: str, what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error: bytes read of the file, and how many events that made. Nothing where nobody looks."""
     size = Path(path).stat().st_size if path != STDIN else 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("bytes"), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=size or None)
         yield lambda position, events: bar.update(task, completed=position, description=f"{what} {events:,} events")

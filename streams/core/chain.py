@@ -7,20 +7,25 @@ from streams.core.targets import CASE_GAP, CHAIN_GAP
 
 
 class Chain:
-    """One customer's contacts and work in one matter, in order of start. ``activity`` is the last known instant of any."""
+    """One customer's contacts and work in one matter, in order of start.
 
-    __slots__ = ("activity", "case_id", "id", "readings")
+    ``activity`` is the last known instant of any of them; ``over`` says that none goes on.
+    """
+
+    __slots__ = ("activity", "case_id", "id", "over", "readings")
 
     def __init__(self, first: Reading) -> None:
         self.id = first.record.key
         self.case_id = first.record.case_id
         self.readings = [first]
         self.activity = first.record.active_until
+        self.over = first.record.over
 
     def take(self, reading: Reading) -> None:
         """The next contact of this chain."""
         self.readings.append(reading)
         self.activity = max(self.activity, reading.record.active_until)
+        self.over = self.over and reading.record.over
 
     def join(self, other: "Chain") -> None:
         """A link bridges two chains: the older one stays."""
@@ -28,6 +33,7 @@ class Chain:
         self.id = self.readings[0].record.key
         self.case_id = self.case_id or other.case_id
         self.activity = max(self.activity, other.activity)
+        self.over = self.over and other.over
 
     @property
     def start(self) -> int:
@@ -38,11 +44,6 @@ class Chain:
     def closes_at(self) -> int:
         """When it closes if nothing more comes: a case stays open longer."""
         return self.activity + (CASE_GAP if self.case_id else CHAIN_GAP)
-
-    @property
-    def over(self) -> bool:
-        """Whether no contact of it goes on."""
-        return all(r.record.over for r in self.readings)
 
 
 def order(reading: Reading) -> tuple[int, int, str]:

@@ -148,9 +148,8 @@ class Contact:
         for callback in self.record.callbacks:
             callback.state = "connected"
         self.end_bot(at)
-        self.parked = False
-        self.left, self.released = None, False
-        handover = self.taken(representative, at)
+        handover = self.taken(representative, at, parked=self.parked)
+        self.left, self.released, self.parked = None, False, False
         self.accepts += 1
         if handover is None:
             self.resume(at)
@@ -171,9 +170,9 @@ class Contact:
         if entries and entries[-1].exit == NO_SHOW and entries[-1].group == self.accepts:
             entries[-1].exit = "answered"
             return entries[-1].queue
-        return x.queue
+        return x.queue or (entries[-1].queue if entries else "")
 
-    def taken(self, representative: str, at: int) -> int | None:
+    def taken(self, representative: str, at: int, *, parked: bool) -> int | None:
         """Which handover this acceptance completes: its index, -1 for none, None when the same touch is resumed."""
         handovers, last, pending = self.record.handovers, self.last, self.pending
         if pending is not None:
@@ -187,10 +186,13 @@ class Contact:
             if last is None or not escalation:
                 return next(i for i, h in enumerate(handovers) if h is pending)
             pending.touch = self.index(last) if last.representative == representative else len(self.record.touches)
+        visit = self.record.channel == "visit"
+        if last is not None and last.representative == representative:
+            if not visit and not parked:
+                handovers.append(Handover("reroute", at, sender=self.index(last), outcome="returned", settled_at=at))
+            return None
         if last is not None:
-            if last.representative == representative:
-                return None
-            kind = "next_service" if self.record.channel == "visit" else "reroute"
+            kind = "next_service" if visit else "reroute"
             handovers.append(Handover(kind, at, sender=self.index(last), outcome="accepted", settled_at=at))
         elif self.record.bots:
             bot = self.record.bots[-1]

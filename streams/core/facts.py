@@ -8,6 +8,7 @@ from schemas.records import Interaction
 from streams.core.chain import Chain, place
 from streams.core.links import Link, weakest
 from streams.core.reading import NEVER, Facts, Key, Reading, Transfer
+from streams.core.step import Difference
 from streams.core.targets import DAY, WRAP_UP, Rules
 
 PERFECT: Final = 1000
@@ -49,13 +50,13 @@ class Account:
         links = [link for r in chain.readings for link in r.links]
         if chain.over and self.now >= chain.closes_at:
             closing(chain, links, len(transfers), told)
-            return with_shortfall(Counter(told), links)
+            return with_shortfall(counted(told), links)
         if chain.over:
             self.due = min(self.due, chain.closes_at)
         told.append(("chains_open",))
         if (worst := weakest(links)) is not None:
             told.append(("chains_open_weakest", worst.kind if worst.met < worst.asked else "none"))
-        return Counter(told)
+        return counted(told)
 
     def wrap_ups(self, chain: Chain, told: list[Key]) -> None:
         """The work after each touch: to its end, or to the same representative's next accept in the chain; else 0."""
@@ -89,7 +90,7 @@ def followups(chain: Chain, told: list[Key]) -> None:
         record = reading.record
         responders = [(t.start, t.representative, reading.teams[i]) for i, t in enumerate(record.touches)]
         responders += [(w.start, w.representative, reading.rules.team(w.team, w.representative, w.queue)) for w in record.works]
-        if not responders:
+        if not responders or record.case_id != chain.case_id:
             continue
         ordered = sorted(responders, key=lambda r: r[0])
         _, first, team = ordered[0]
@@ -173,8 +174,16 @@ def union(spans: Iterable[tuple[int, int]]) -> int:
     return total
 
 
-def difference(after: Facts, before: Facts) -> list[tuple[Key, int]]:
+def counted(told: Sequence[Key]) -> Facts:
+    """How often each fact was told; mostly once each."""
+    facts: Facts = dict.fromkeys(told, 1)
+    return facts if len(facts) == len(told) else Counter(told)
+
+
+def difference(after: Facts, before: Facts) -> list[Difference]:
     """What is new (above 0) and what is no longer true (below 0)."""
+    if not before:
+        return list(after.items())
     changes = [(key, amount - before.get(key, 0)) for key, amount in after.items() if amount != before.get(key, 0)]
     changes += [(key, -amount) for key, amount in before.items() if key not in after]
     return changes

@@ -55,8 +55,7 @@ class Wait:
     @property
     def short(self) -> bool:
         """Given up so early that nobody is to blame."""
-        last = self.entries[-1]
-        return last.exit in GIVEN_UP and last.waited < SHORT
+        return self.entries[-1].exit in GIVEN_UP and self.length < SHORT
 
     @property
     def scored(self) -> bool:
@@ -155,12 +154,12 @@ class Reading:
             expected = rules.expected("wait", record.channel, entry.queue, team, record.segment, entry.start)
             groups.setdefault(entry.group, []).append(entry)
             firsts.setdefault(entry.group, expected)
-            self.short = self.short or (entry.exit in GIVEN_UP and entry.waited < SHORT)
             if entry.end and entry.observed:
                 self.spans.append((entry.start, entry.start + entry.waited))
             if record.direction == "inbound":
                 self.read_entry(entry, expected)
         self.waits = {group: Wait(entries, firsts[group]) for group, entries in groups.items()}
+        self.short = any(wait.short for wait in self.waits.values())
 
     def read_entry(self, entry: Entry, expected: Expected | None) -> None:
         """One entry: exactly one exit, evaluated once."""
@@ -191,13 +190,10 @@ class Reading:
 
     def read_waiting(self, entry: Entry, expected: Expected | None) -> None:
         """An open entry: the customer waits, or has been called; the target may have run out."""
-        if entry.called_at:
-            if expected is not None and entry.waited > expected.amount:
-                self.evaluate("wait", expected, met=False)
+        self.told.append(("customers_waiting", self.record.channel, entry.queue))
+        if expected is None:
             return
-        if self.at(entry.start):
-            self.told.append(("customers_waiting", self.record.channel, entry.queue))
-        if expected is not None and self.at(entry.start + expected.amount + 1):
+        if entry.waited > expected.amount or (not entry.called_at and self.at(entry.start + expected.amount + 1)):
             self.evaluate("wait", expected, met=False)
 
     # -- touches and handovers -----------------------------------------------------------------------------------------

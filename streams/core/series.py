@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct
 
 from streams.core.reading import Facts, Key
-from streams.core.step import Booking, Place
+from streams.core.step import Booking, Difference, Place
 
 SEPARATOR: Final = "\x1f"
 SUM: Final = "sum"
@@ -142,25 +142,46 @@ def observed(labels: Key) -> Slots:
     return Slots(bounds, tuple((series, str(n)) for n in range(len(bounds) + 1)), (series, SUM))
 
 
-def bookings(differences: Iterable[tuple[Key, int]]) -> tuple[Booking, ...]:
-    """What a difference of facts adds and retracts, series by series and slot by slot."""
-    added: dict[Place, int] = {}
-    retracted: dict[Place, int] = {}
-    for key, difference in differences:
-        side, amount = (added, difference) if difference > 0 else (retracted, -difference)
-        if key[0] in HISTOGRAMS:
-            value = key[-1]
-            bounds, buckets, place = observed(key[:-1])
-            side[place] = side.get(place, 0) + amount * value  # type: ignore[operator]  # an observation ends in its value
-            place = buckets[bisect_left(bounds, value)]
-        else:
-            place = counted(key)
-        side[place] = side.get(place, 0) + amount
-    booked = [Booking(place, amount, retracted.pop(place, 0)) for place, amount in added.items()]
-    booked += [Booking(place, 0, amount) for place, amount in retracted.items()]
-    return tuple(booked)
+class Journal:
+    """Differences of many changes, summed by fact before they become bookings: a slice is booked at once, not change by change.
+
+    What one change adds and another retracts stays apart, so that both sides of the ledger only rise.
+    """
+
+    __slots__ = ("added", "retracted")
+
+    def __init__(self) -> None:
+        self.added: Facts = {}
+        self.retracted: Facts = {}
+
+    def take(self, differences: Iterable[Difference]) -> None:
+        """Notes what a change makes true (above 0) and untrue (below 0)."""
+        added, retracted = self.added, self.retracted
+        for key, amount in differences:
+            if amount > 0:
+                added[key] = added.get(key, 0) + amount
+            else:
+                retracted[key] = retracted.get(key, 0) - amount
+
+    def bookings(self) -> list[Booking]:
+        """What was noted since the last call, series by series and slot by slot."""
+        added, retracted = amounts(self.added), amounts(self.retracted)
+        self.added, self.retracted = {}, {}
+        booked = [Booking(place, amount, retracted.pop(place, 0)) for place, amount in added.items()]
+        booked += [Booking(place, 0, amount) for place, amount in retracted.items()]
+        return booked
 
 
 def amounts(facts: Facts) -> dict[Place, int]:
-    """Facts as net amounts by series and slot."""
-    return {b.place: b.added for b in bookings(facts.items())}
+    """Facts as amounts by series and slot."""
+    found: dict[Place, int] = {}
+    for key, amount in facts.items():
+        if key[0] in HISTOGRAMS:
+            value = key[-1]
+            bounds, buckets, place = observed(key[:-1])
+            found[place] = found.get(place, 0) + amount * value  # type: ignore[operator]  # an observation ends in its value
+            place = buckets[bisect_left(bounds, value)]  # type: ignore[type-var]
+        else:
+            place = counted(key)
+        found[place] = found.get(place, 0) + amount
+    return found

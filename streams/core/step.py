@@ -1,5 +1,6 @@
 """What a step returns: the one thing that a host (the engine, or `replay`) must understand of the core."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -20,6 +21,10 @@ class Booking(NamedTuple):
     retracted: int
 
 
+Difference = tuple[tuple[str | int, ...], int]
+"""A fact, and how many more or fewer of it are true."""
+
+
 class Output(NamedTuple):
     """A record for another topic."""
 
@@ -32,14 +37,14 @@ class Change(Struct, frozen=True, kw_only=True):
     """All that follows from records for one key: nothing is stored, sent or counted before it has been returned.
 
     ``value`` None deletes the key. ``due`` is the instant (ms) at which the key wants to be stepped again without records.
-    ``archived``: bookings whose chain left the table; they move from live to archived and change no total.
+    ``archived``: facts whose chain left the table; they move from live to archived and change no total.
     ``revisit``: every open key of the shard wants a step. ``counts``: worker counters by (name, label values…).
     """
 
     value: bytes | None
     due: int = NEVER
-    bookings: tuple[Booking, ...] = ()
-    archived: tuple[Booking, ...] = ()
+    bookings: Sequence[Difference] = ()
+    archived: Sequence[Difference] = ()
     outputs: tuple[Output, ...] = ()
     counts: dict[tuple[str, ...], int] = {}
     revisit: bool = False

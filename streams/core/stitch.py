@@ -13,8 +13,7 @@ from schemas.records import Interaction, Moved
 from streams.core.chain import Chain
 from streams.core.facts import Account, difference
 from streams.core.reading import Facts
-from streams.core.series import bookings
-from streams.core.step import HEADER, NEVER, Booking, Change, seal
+from streams.core.step import HEADER, NEVER, Change, Difference, seal
 from streams.core.targets import CHAIN_GAP, KEPT, Rules
 
 MEMO: Final = 4_096
@@ -67,8 +66,8 @@ class Stitch:
             take(held, customer.markers, x, counts)
         kept = list(held.values())
         account = Account(kept, now, self.rules)
-        changes = bookings(difference(account.total(), before.total() if before else {}))
-        archived, markers = self.archive(account, customer.markers, now, counts)
+        changes = difference(account.total(), before.total() if before else {})
+        archived, markers = archive(account, customer.markers, now, counts)
         if archived:
             gone = {key for marker in markers for key in marker.interactions}
             kept = [r for r in kept if r.key not in gone]
@@ -95,22 +94,6 @@ class Stitch:
         customer = STATE.decode(old[HEADER:])
         return customer, Account(customer.records, customer.as_of, self.rules)
 
-    def archive(
-        self, account: Account, markers: list[Marker], now: int, counts: dict[tuple[str, ...], int],
-    ) -> tuple[tuple[Booking, ...], list[Marker]]:  # fmt: skip
-        """Chains whose time in the table is over: their facts go to the archive, a marker stays as long again."""
-        kept = [m for m in markers if now < m.until]
-        archived: Facts = {}
-        for chain, facts in zip(account.chains, account.facts, strict=True):
-            if not chain.over or now < chain.closes_at + KEPT:
-                continue
-            for fact, amount in facts.items():
-                archived[fact] = archived.get(fact, 0) + amount
-            keys = tuple(r.record.key for r in chain.readings)
-            kept.append(Marker(chain.case_id, chain.start, chain.activity, keys, chain.closes_at + 2 * KEPT))
-            counts["chains_archived_total",] = counts.get(("chains_archived_total",), 0) + 1
-        return bookings(archived.items()), kept
-
     def due(self, account: Account, markers: Iterable[Marker]) -> int:
         """When time alone will change something."""
         archives = [archive_at(chain) for chain in account.chains]
@@ -120,6 +103,22 @@ class Stitch:
         """The facts that an encoded state stands for: the trial balance adds these up."""
         customer = STATE.decode(value[HEADER:])
         return Account(customer.records, customer.as_of, self.rules).total()
+
+
+def archive(
+    account: Account, markers: Sequence[Marker], now: int, counts: dict[tuple[str, ...], int],
+) -> tuple[list[Difference], list[Marker]]:  # fmt: skip
+    """Chains whose time in the table is over: their facts go to the archive, a marker stays as long again."""
+    kept = [m for m in markers if now < m.until]
+    archived: list[Difference] = []
+    for chain, facts in zip(account.chains, account.facts, strict=True):
+        if now < archive_at(chain):
+            continue
+        archived += facts.items()
+        keys = tuple(r.record.key for r in chain.readings)
+        kept.append(Marker(chain.case_id, chain.start, chain.activity, keys, chain.closes_at + 2 * KEPT))
+        counts["chains_archived_total",] = counts.get(("chains_archived_total",), 0) + 1
+    return archived, kept
 
 
 def archive_at(chain: Chain) -> int:
