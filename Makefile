@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 missing = $(if $(wildcard $(1)),,$(error $@: $(2)))
 is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 
-.PHONY: help venv demo test lint bench soak schemas mutation constraints clean
+.PHONY: help venv demo test lint bench shuffles soak schemas mutation constraints clean
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,10 +24,11 @@ lint: $(STAMP) ## ruff, mypy --strict, and the published schemas against the cod
 	@$(BIN)/mypy
 	@$(if $(wildcard streams/cli.py),$(BIN)/karar schemas --check,echo "karar schemas --check is left out: streams/cli.py does not exist yet")
 
-bench: ## measure the speed of the core
-	$(call missing,streams/bench.py,does not exist yet; it comes with streams/bench.py)
-	@$(MAKE) --no-print-directory venv
-	@$(BIN)/python -m streams.bench
+bench: $(STAMP) ## measure the speed of the core over a simulated week, with the profile's top ten
+	@$(BIN)/python -m tests.bench.core --profile
+
+shuffles: $(STAMP) ## the oracle against 200 orders of arrival of each set of events (about 15 minutes)
+	@KARAR_SHUFFLES=200 $(BIN)/pytest -q tests/test_agrees_with_the_oracle.py
 
 soak: ## kill workers for hours and count what is lost (nothing)
 	$(error soak: does not exist yet, it comes with the engine)

@@ -84,13 +84,13 @@ class Replay:
     def take(self, events: Sequence[Event], now: int = 0) -> None:
         """One slice of each partition: events by key, their interactions by customer, then what time has brought."""
         parts = len(self.assemble)
-        grouped: dict[bytes, list[Event]] = {}
+        grouped: dict[tuple[str, str], list[Event]] = {}
         for x in events:
-            self.now = max(self.now, x.at)
-            grouped.setdefault(key_of(x), []).append(x)
-        self.now = max(self.now, now)
+            grouped.setdefault((x.source, x.interaction_id), []).append(x)
+        self.now = max(self.now, now, *(x.at for x in events))
         sent: list[Output] = []
-        for key, group in grouped.items():
+        for group in grouped.values():
+            key = key_of(group[0])
             if key == RESETS:
                 sent += self.reset(group)
             else:

@@ -72,7 +72,7 @@ def headline(replay: Replay, totals: Totals, events: int, rejected: int, seconds
 
 def table_of(*columns: str, names: int = 1) -> Table:
     """A table whose first columns are names and the others numbers."""
-    table = Table(header_style="dim", box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(header_style="dim", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place < names else "right")
     return table

@@ -98,17 +98,14 @@ class Assemble:
 def unite(known: Sequence[e.Event], records: Iterable[e.Event], now: int, counts: dict[tuple[str, ...], int]) -> list[Any]:
     """The union of a set of events and more of them, in order, counted by what became of each; bounded by the first ones."""
     events = list(known)
-    by_id: dict[str, list[e.Event]] = {}
-    for x in known:
-        by_id.setdefault(x.id, []).append(x)
+    ids = {x.id for x in known}
     for x in records:
-        same = by_id.get(x.id)
-        if same is None:
-            by_id[x.id] = [x]
+        if x.id in ids:
+            result = revise(events, x)
+        else:
+            ids.add(x.id)
             events.append(x)
             result = "late" if x.at < now - LATE else "applied"
-        else:
-            result = revise(events, same, x)
         label = ("events_total", x.source, result)
         counts[label] = counts.get(label, 0) + 1
     events.sort(key=e.ordered)
@@ -118,15 +115,13 @@ def unite(known: Sequence[e.Event], records: Iterable[e.Event], now: int, counts
     return events
 
 
-def revise(events: list[e.Event], same: list[e.Event], x: e.Event) -> str:
+def revise(events: list[e.Event], x: e.Event) -> str:
     """An event under an id that is known: a duplicate keeps the smallest sequence, other content is a revision."""
-    for other in same:
-        if replace(other, sequence=0) == replace(x, sequence=0):
+    for place, other in enumerate(events):
+        if other.id == x.id and replace(other, sequence=0) == replace(x, sequence=0):
             if x.sequence < other.sequence:
-                events[events.index(other)] = x
-                same[same.index(other)] = x
+                events[place] = x
             return "duplicate"
-    same.append(x)
     events.append(x)
     return "applied"
 

@@ -91,7 +91,7 @@ def common(key: str, version: int, events: Sequence[e.Event], identity: Identity
         case_id = x.case_id or case_id
         if x.identifiers:
             identifiers |= {name: value for name, value in x.identifiers.items() if not identity.is_blocked(value)}
-        if isinstance(x, e.Linked):
+        if kind is e.Linked and isinstance(x, e.Linked):
             linked.append(interaction_key(x.to_source or x.source, x.to_interaction_id))
     first = first or events[0]
     direction = direction or "inbound"

@@ -54,7 +54,7 @@ class Stitch:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.memo: dict[bytes, tuple[bytes, Customer, Account]] = {}
+        self.memo: dict[bytes, tuple[bytes, Customer, Facts]] = {}
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int) -> Change:
         """Interactions for one customer. Returns the new set and the difference of facts."""
@@ -66,12 +66,13 @@ class Stitch:
             take(held, customer.markers, x, counts)
         kept = list(held.values())
         account = Account(kept, now, self.rules)
-        changes = difference(account.total(), before.total() if before else {})
+        changes = difference(total := account.total(), before)
         archived, markers = archive(account, customer.markers, now, counts)
         if archived:
             gone = {key for marker in markers for key in marker.interactions}
             kept = [r for r in kept if r.key not in gone]
             account = Account(kept, now, self.rules)
+            total = account.total()
         if not kept and not markers:
             self.memo.pop(key, None)
             return Change(value=None, bookings=changes, archived=archived, counts=counts)
@@ -81,18 +82,18 @@ class Stitch:
         value = seal(due, ENCODE(customer), is_open=is_open)
         if len(self.memo) >= MEMO:
             self.memo.clear()
-        self.memo[key] = value, customer, account
+        self.memo[key] = value, customer, total
         return Change(value=value, due=due, bookings=changes, archived=archived, counts=counts)
 
-    def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Account | None]:
-        """The decoded state and its account, from the memo if it holds exactly these bytes."""
+    def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Facts]:
+        """The decoded state and its facts, from the memo if it holds exactly these bytes."""
         if old is None:
-            return Customer(0, []), None
+            return Customer(0, []), {}
         known = self.memo.get(key)
         if known is not None and known[0] is old:
             return known[1], known[2]
         customer = STATE.decode(old[HEADER:])
-        return customer, Account(customer.records, customer.as_of, self.rules)
+        return customer, Account(customer.records, customer.as_of, self.rules).total()
 
     def due(self, account: Account, markers: Iterable[Marker]) -> int:
         """When time alone will change something."""
