@@ -384,7 +384,7 @@ def asked_team(to_team: str, to_representative: str, to_queue: str, rules: Rules
 
 def receiver_team(handover: Handover, rules: Rules) -> str:
     """'Accepted → the accepting touch's team; else …; else team of the queue entry waiting with it; else unknown'."""
-    if handover.outcome == "accepted" and handover.receiver is not None:
+    if handover.receiver is not None:
         return handover.receiver.team
     asked = asked_team(handover.to_team, handover.to_representative, handover.to_queue, rules)
     waiting = queue_team(handover.entry.queue, rules) if handover.entry is not None else ""
@@ -608,7 +608,7 @@ def accepted_touch(c: Interaction, event: Event, representative: str, entry: Ent
     # person) wants a handover between the persons as well when a person had it before.
     if last is not None and last.representative == representative:
         if c.parked is None and c.channel != "visit":
-            settle(c, new_handover(c, event, "reroute", last, last.team), "returned", event.at)
+            settle(c, new_handover(c, event, "reroute", last, last.team), "returned", event.at, last)
         resume(c, last, event.at)
         touch = last
     else:

@@ -108,6 +108,7 @@ def replayed(events: Iterable[Event], now: int, partitions: int) -> Replay:
     return replay
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_net_totals_are_those_of_the_oracle_in_any_order_of_arrival(name: str, seed: int) -> None:
     """Duplicates, disorder and late events need no special case: they are set union, and the difference comes out exact."""
@@ -128,6 +129,7 @@ def slot_of(slot: str) -> tuple[object, ...]:
     return (slot,) if slot == "sum" else ("bucket", int(slot))
 
 
+@pytest.mark.slow
 def test_every_type_of_event_met_every_state() -> None:
     """What was compared above has seen every pair (event type, state of the interaction)."""
     seen: set[tuple[str, str]] = set()

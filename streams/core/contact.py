@@ -189,7 +189,8 @@ class Contact:
         visit = self.record.channel == "visit"
         if last is not None and last.representative == representative:
             if not visit and not parked:
-                handovers.append(Handover("reroute", at, sender=self.index(last), outcome="returned", settled_at=at))
+                sender = self.index(last)
+                handovers.append(Handover("reroute", at, sender=sender, outcome="returned", settled_at=at, touch=sender))
             return None
         if last is not None:
             kind = "next_service" if visit else "reroute"
