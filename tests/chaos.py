@@ -1,8 +1,8 @@
 """Events in any order that anybody could send: every type in every state, times at, just before and just after each limit."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from schemas import events as e
 
@@ -51,38 +51,32 @@ def details(random: Random, kind: type[e.Event], interactions: int) -> dict[str,
     if random.random() < 0.1:
         fields |= {"segment": random.choice(("", "gold")), "need": random.choice(("", "bill"))}
     fields["team"] = random.choice(TEAMS)
-    return fields | extras(random, kind, interactions)
+    extras = EXTRAS.get(kind)
+    return fields | extras(random, interactions) if extras is not None else fields
 
 
-def extras(random: Random, kind: type[e.Event], interactions: int) -> dict[str, Any]:
-    """What only some types have."""
-    if kind is e.Answered:
-        return {"actor": random.choice(("human", "human", "human", "bot")), "timed": random.random() < 0.9}
-    if kind is e.LeftQueue:
-        return {"reason": random.choice(("timeout", "empty", "key", "full", "closed", "withdrawn"))}
-    if kind is e.Transferred:
-        return {
-            "kind": random.choice(("blind", "consult", "introduced", "requeue", "external")),
-            "actor": random.choice(("human", "human", "bot")),
-            "to_team": random.choice(TEAMS),
-            "to_queue": random.choice(("", *QUEUES)),
-            "to_representative": random.choice(("", *PEOPLE)),
-            "queues_only": random.random() < 0.3,
-        }
-    if kind is e.Consulted:
-        return {"to_team": random.choice(TEAMS), "to_queue": random.choice(("", *QUEUES))}
-    if kind is e.Joined:
-        return {"mode": random.choice(("conference", "conference", "conference", "monitor", "coach"))}
-    if kind is e.Ended:
-        return {"reason": random.choice(REASONS)}
-    if kind is e.MessageSent:
-        return {"by": random.choice(("customer", "representative", "bot"))}
-    if kind is e.Identified:
-        return {"identifiers": {random.choice(("phone", "customer", "email")): random.choice(("1", "2"))}}
-    if kind is e.Rated:
-        return {"kind": "nps", "value": 9.0}
-    if kind is e.Linked:
-        return {"to_interaction_id": f"i{random.randrange(interactions)}"}
-    if kind is e.Queued and random.random() < 0.1:
-        return {"appointment_at": BASE + random.choice((0, 3_600_000))}
-    return {}
+def optional_queue(random: Random) -> str:
+    """A queue, mostly."""
+    return random.choice(("", *QUEUES))
+
+
+EXTRAS: Final[dict[type[e.Event], Callable[[Random, int], dict[str, Any]]]] = {
+    e.Answered: lambda r, _: {"actor": r.choice(("human", "human", "human", "bot")), "timed": r.random() < 0.9},
+    e.LeftQueue: lambda r, _: {"reason": r.choice(("timeout", "empty", "key", "full", "closed", "withdrawn"))},
+    e.Transferred: lambda r, _: {
+        "kind": r.choice(("blind", "consult", "introduced", "requeue", "external")),
+        "actor": r.choice(("human", "human", "bot")),
+        "to_team": r.choice(TEAMS),
+        "to_queue": optional_queue(r),
+        "to_representative": r.choice(("", *PEOPLE)),
+        "queues_only": r.random() < 0.3,
+    },
+    e.Consulted: lambda r, _: {"to_team": r.choice(TEAMS), "to_queue": optional_queue(r)},
+    e.Joined: lambda r, _: {"mode": r.choice(("conference", "conference", "conference", "monitor", "coach"))},
+    e.Ended: lambda r, _: {"reason": r.choice(REASONS)},
+    e.MessageSent: lambda r, _: {"by": r.choice(("customer", "representative", "bot"))},
+    e.Identified: lambda r, _: {"identifiers": {r.choice(("phone", "customer", "email")): r.choice(("1", "2"))}},
+    e.Rated: lambda _, __: {"kind": "nps", "value": 9.0},
+    e.Linked: lambda r, n: {"to_interaction_id": f"i{r.randrange(n)}", "to_source": r.choice(("", "", "one", "two"))},
+    e.Queued: lambda r, _: {"appointment_at": BASE + r.choice((0, 3_600_000))} if r.random() < 0.1 else {},
+}

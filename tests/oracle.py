@@ -1386,14 +1386,14 @@ class Chain:
 
 
 def chain_key(c: Interaction) -> tuple[str, ...]:
-    """The strongest non-blocked identifier …; else (source, case_id); else ticket; else the interaction."""
+    """The strongest non-blocked identifier …; else (source, case_id); else (source, ticket); else the interaction."""
     for kind in KNOWN_BY:
         if kind in c.identifiers:
             return kind, c.identifiers[kind]
     if c.case_id:
         return "case", c.source, c.case_id
     if "ticket" in c.identifiers:
-        return "ticket", c.identifiers["ticket"]
+        return "ticket", c.source, c.identifiers["ticket"]
     return "interaction", c.key
 
 

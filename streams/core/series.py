@@ -180,7 +180,7 @@ def amounts(facts: Facts) -> dict[Place, int]:
             value = key[-1]
             bounds, buckets, place = observed(key[:-1])
             found[place] = found.get(place, 0) + amount * value  # type: ignore[operator]  # an observation ends in its value
-            place = buckets[bisect_left(bounds, value)]  # type: ignore[type-var]
+            place = buckets[bisect_left(bounds, value)]
         else:
             place = counted(key)
         found[place] = found.get(place, 0) + amount

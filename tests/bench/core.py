@@ -7,8 +7,8 @@ import gc
 import platform
 import sys
 from argparse import ArgumentParser
-from cProfile import Profile
 from collections.abc import Callable, Sequence
+from cProfile import Profile
 from pstats import Stats
 from statistics import median
 from time import process_time
