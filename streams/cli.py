@@ -13,12 +13,12 @@ import typer
 from rich.console import Console
 
 from schemas.sources import FORMATS
-from streams.commands.files import BadDataError, Intake, open_format, opened
+from streams.commands.files import BadDataError, Intake, open_format, opened, reading, standard_output, writing
 
 app = typer.Typer(
     name="karar",
     help="Follows every customer's service chain and counts moments of truth, exact to the last one.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
 )  # fmt: skip
 
 COMING: Final = {
@@ -31,6 +31,7 @@ COMING: Final = {
     "forget": "erases a customer",
 }
 DEBUG: Final = "--debug"
+PIPE_WIDTH: Final = 160
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to read; - is standard input.")]
 Format = Annotated[str, typer.Option("--format", metavar="F", help=f"One of: {', '.join(FORMATS)}.")]
@@ -85,7 +86,7 @@ def replay(
         written(metrics, run.replays[0].metrics())
     if chains is not None:
         command.write_chains(chains, run.replays[0])
-    run.report(Console())
+    run.report(terminal())
     if run.rejected:
         raise typer.Exit(1)
 
@@ -102,10 +103,9 @@ def convert(file: Annotated[str, typer.Argument(metavar="FILE")], *, format_: Fo
         errors.print(f"{file}:{number}: {x.reason}: {x.where}", markup=False, highlight=False, soft_wrap=True)  # type: ignore[attr-defined]
 
     intake = Intake(source, wall_clock(), tell)
-    with opened(file) as stream:
-        for event in intake.read(stream):
-            sys.stdout.buffer.write(encode(event) + b"\n")
-    sys.stdout.buffer.flush()
+    with opened(file) as stream, standard_output() as write:
+        for event in reading(file, intake.read(stream)):
+            write(encode(event) + b"\n")
     if intake.rejected:
         raise typer.Exit(1)
 
@@ -122,10 +122,9 @@ def simulate(
     from schemas.codec import encode  # noqa: PLC0415
     from streams.simulate import simulate as events  # noqa: PLC0415
 
-    write = sys.stdout.buffer.write
-    for event in events(seed=seed, customers=customers, days=days, disorder=disorder):
-        write(encode(event) + b"\n")
-    sys.stdout.buffer.flush()
+    with standard_output() as write:
+        for event in events(seed=seed, customers=customers, days=days, disorder=disorder):
+            write(encode(event) + b"\n")
 
 
 @app.command()
@@ -157,7 +156,7 @@ def settings() -> None:
     table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for row in rows(os.environ):
         table.add_row(*row)
-    Console().print(table)
+    terminal().print(table)
 
 
 def coming(name: str, text: str) -> None:
@@ -190,11 +189,14 @@ def instant_of(text: str) -> int:
 
 def written(path: Path, content: bytes) -> None:
     """Writes a file. ValueError: one line."""
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        message = f"{path}: cannot be written: {error.strerror}"
-        raise ValueError(message) from None
+    with writing(path) as out:
+        out.write(content)
+
+
+def terminal() -> Console:
+    """Where people read tables; a pipe has room for them."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=PIPE_WIDTH)
 
 
 def main() -> NoReturn:
@@ -218,9 +220,10 @@ def main() -> NoReturn:
 
 def failed(error: Exception) -> int:
     """Says what went wrong in one line; the exit status."""
-    if isinstance(error, BrokenPipeError):
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - whoever read us has left
-        return 0
+    if isinstance(error, OSError):
+        typer.echo(f"karar: {error.filename or 'standard output'}: {error.strerror}", err=True)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - what is still buffered cannot be written either
+        return 1
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     typer.echo(f"karar: {' '.join(text.split())}", err=True)
     if isinstance(error, BadDataError):

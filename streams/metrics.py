@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from streams.core.series import SEPARATOR, SERIES, SUM, TABLE, Series
+from streams.core.series import SERIES, SUM, TABLE, Series, joined, parted
 from streams.core.targets import KINDS, Rules
 from streams.engine.ledger import Amounts, Ledger
 
@@ -22,9 +22,9 @@ Side = Callable[[Amounts], int]
 
 def other(series: str) -> str:
     """The substitute past the label limit: every open label says `other`, closed vocabularies stay."""
-    name, *values = series.split(SEPARATOR)
+    name, *values = parted(series)
     labels = SERIES[name].labels
-    return SEPARATOR.join((name, *(OTHER if label in OPEN_LABELS else v for label, v in zip(labels, values, strict=True))))
+    return joined((name, *(OTHER if label in OPEN_LABELS else v for label, v in zip(labels, values, strict=True))))
 
 
 class LedgerCollector(Collector):
@@ -38,11 +38,17 @@ class LedgerCollector(Collector):
         slots: dict[str, dict[tuple[str, ...], dict[str, Amounts]]] = {}
         for shard, ledger in sorted(self.ledgers.items()):
             for (series, slot), amounts in ledger.amounts.items():
-                name, *values = series.split(SEPARATOR)
+                name, *values = parted(series)
                 slots.setdefault(name, {}).setdefault((*values, shard), {})[slot] = amounts
         for family in TABLE:
             if seen := slots.get(family.name):
                 yield from exposed(family, dict(sorted(seen.items())))
+        overflow = CounterMetricFamily(PREFIX + "label_overflow_total", "Series booked as `other`.", labels=("metric", "shard"))
+        for shard, ledger in sorted(self.ledgers.items()):
+            for name, number in sorted(ledger.overflow.items()):
+                overflow.add_metric((PREFIX + name, shard), number)
+        if overflow.samples:
+            yield overflow
         yield from expectations(self.rules)
 
 
@@ -92,16 +98,16 @@ def expectations(rules: Rules) -> Iterable[Metric]:
     """What was expected, without `shard`: targets, objectives, their version."""
     seconds = GaugeMetricFamily(PREFIX + "target_seconds", "What a customer may expect.", labels=("target", "scope"))
     transfers = GaugeMetricFamily(PREFIX + "target_transfers", "Transfers that a contact may have.", labels=("scope",))
-    for t in rules.targets:
-        if KINDS[t.kind] == "seconds":
-            seconds.add_metric((t.kind, t.scope), t.amount / 1000)
-        elif t.kind == "transfers":
-            transfers.add_metric((t.scope,), t.amount)
+    rows = {(t.kind, t.scope): t.amount for t in sorted(rules.targets, key=lambda t: (t.since, -t.weight))}
+    for (kind, scope), amount in rows.items():
+        if KINDS[kind] == "seconds":
+            seconds.add_metric((kind, scope), amount / 1000)
+        elif kind == "transfers":
+            transfers.add_metric((scope,), amount)
     yield from (seconds, transfers)
     objectives = GaugeMetricFamily(PREFIX + "objective_ratio", "How often a target must be met.", labels=("objective", "scope"))
-    for o in rules.objectives:
-        scope = next((f"{k}:{v}" for k in ("queue", "team", "channel") if (v := getattr(o, k))), "all")
-        objectives.add_metric((o.name, scope), o.ratio)
+    for (name, scope), ratio in {(o.name, o.scope): o.ratio for o in rules.objectives}.items():
+        objectives.add_metric((name, scope), ratio)
     if rules.objectives:
         yield objectives
     version = GaugeMetricFamily(PREFIX + "targets_info", "The rules that counted.", labels=("version",))

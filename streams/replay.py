@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Final, Protocol
 from zlib import crc32
 
-from schemas.events import Event
+from schemas.events import Event, Reset
 from streams.core.assemble import RESETS, Assemble, key_of
 from streams.core.identity import Identity
 from streams.core.series import Journal, amounts
@@ -61,7 +61,10 @@ class Shard:
 
 
 class Replay:
-    """Both stages over ``partitions`` in-memory partitions. `now` is the newest event time so far, and what `finish` is told."""
+    """Both stages over ``partitions`` in-memory partitions.
+
+    ``now`` is the newest event time so far, and what `finish` is told; ``left`` the public records of chains that left the table.
+    """
 
     def __init__(self, rules: Rules, identity: Identity, partitions: int = 1) -> None:
         self.rules = rules
@@ -73,6 +76,7 @@ class Replay:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.journals = [Journal() for _ in range(partitions)]
         self.archives = [Journal() for _ in range(partitions)]
+        self.left: list[bytes] = []
         self.now = 0
 
     def slices(self, events: Iterable[Event]) -> Iterator[list[Event]]:
@@ -85,16 +89,15 @@ class Replay:
         """One slice of each partition: events by key, their interactions by customer, then what time has brought."""
         parts = len(self.assemble)
         grouped: dict[tuple[str, str], list[Event]] = {}
+        resets = [x for x in events if type(x) is Reset]
         for x in events:
-            grouped.setdefault((x.source, x.interaction_id), []).append(x)
-        self.now = max(self.now, now, *(x.at for x in events))
-        sent: list[Output] = []
+            if type(x) is not Reset:
+                grouped.setdefault((x.source, x.interaction_id), []).append(x)
+        self.now = max([self.now, now, *(x.at for x in events)])
+        sent = self.reset(resets) if resets else []
         for group in grouped.values():
             key = key_of(group[0])
-            if key == RESETS:
-                sent += self.reset(group)
-            else:
-                sent += self.count(self.assemble[crc32(key) % parts].run(key, group, self.now))
+            sent += self.count(self.assemble[crc32(key) % parts].run(key, group, self.now))
         self.forward(sent)
         self.sweep()
         self.post()
@@ -132,7 +135,7 @@ class Replay:
         self.journals[number].take(change.bookings)
         if change.archived:
             self.archives[number].take(change.archived)
-        self.count(change)
+        self.left += [output.value for output in self.count(change)]
 
     def post(self) -> None:
         """What the slice changed goes to the ledgers."""

@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from streams.core.series import SEPARATOR, SUM
+from streams.core.series import SUM, parted
 from streams.replay import Replay
 
 MOST = 12
@@ -20,7 +20,7 @@ def totals_of(replay: Replay) -> Totals:
     """Net amounts by series and labels; a histogram's sum under its name and ``sum``."""
     totals: Totals = Counter()
     for (series, slot), amount in replay.net().items():
-        key = tuple(series.split(SEPARATOR))
+        key = parted(series)
         if not slot or slot == SUM:
             totals[(*key, SUM) if slot else key] += amount
     return totals
@@ -78,6 +78,11 @@ def table_of(*columns: str, names: int = 1) -> Table:
     return table
 
 
+def add(table: Table, *cells: str) -> None:
+    """One row of plain text: names are data, never markup."""
+    table.add_row(*map(Text, cells))
+
+
 def queues(totals: Totals) -> Table:
     """Each queue: offered, answered, in target, abandoned, mean wait of the answered."""
     table = table_of("channel", "queue", "offered", "answered", "in target", "abandoned", "mean wait", names=2)
@@ -88,7 +93,7 @@ def queues(totals: Totals) -> Table:
         key = channel, queue
         waited = totals["wait_seconds", channel, queue, SUM] / 1000
         mean = f"{waited / answered[key]:,.1f} s" if answered[key] else "–"
-        table.add_row(channel, queue, f"{offered:,}", f"{answered[key]:,}", f"{in_target[key]:,}", f"{abandoned[key]:,}", mean)
+        add(table, channel, queue, f"{offered:,}", f"{answered[key]:,}", f"{in_target[key]:,}", f"{abandoned[key]:,}", mean)
     return table
 
 
@@ -102,7 +107,7 @@ def teams(totals: Totals) -> Table:
         if actor != "human" or table.row_count >= MOST:
             continue
         won, lost = judged[team, "won"], judged[team, "lost"]
-        table.add_row(team, f"{moments:,}", f"{won:,}", f"{lost:,}", f"{started[team,]:,}", f"{back[team,]:,}")
+        add(table, team, f"{moments:,}", f"{won:,}", f"{lost:,}", f"{started[team,]:,}", f"{back[team,]:,}")
     return table
 
 
@@ -113,7 +118,7 @@ def handovers(totals: Totals) -> Table:
     for (sender, receiver, kind), number in pick(totals, "handovers_total", 0, 1, 2).most_common(MOST):
         accepted, returned = (outcomes[sender, receiver, kind, o] for o in ("accepted", "returned"))
         failed = number - accepted - returned
-        table.add_row(f"{sender} → {receiver}", kind, f"{number:,}", f"{accepted:,}", f"{returned:,}", f"{failed:,}")
+        add(table, f"{sender} → {receiver}", kind, f"{number:,}", f"{accepted:,}", f"{returned:,}", f"{failed:,}")
     return table
 
 
@@ -122,7 +127,7 @@ def weakest_links(totals: Totals) -> Table:
     table = table_of("team", "link", "why", "chains", names=3)
     for (team, link, reason), number in pick(totals, "weakest_links_total", 0, 1, 2).most_common(MOST):
         if link != "none":
-            table.add_row(team, link, reason, f"{number:,}")
+            add(table, team, link, reason, f"{number:,}")
     return table
 
 
@@ -132,5 +137,5 @@ def difference_table(one: Replay, two: Replay) -> Table:
     a, b = totals_of(one), totals_of(two)
     for key in sorted(a.keys() | b.keys()):
         if a[key] != b[key]:
-            table.add_row(key[0], ", ".join(key[1:]), f"{a[key]:,}", f"{b[key]:,}")
+            add(table, key[0], ", ".join(key[1:]), f"{a[key]:,}", f"{b[key]:,}")
     return table

@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 
 from schemas.events import EVENT_TYPES, Event, IdentifierKind, Reset
 from streams.core.identity import Identity
-from streams.core.series import SEPARATOR, SERIES
+from streams.core.series import SERIES, parted
 from streams.core.targets import Rules
 from streams.replay import Replay
 from tests.core import facts
@@ -103,7 +103,7 @@ def booked(series: str, replay: Replay) -> dict[Labels, int]:
     """One counter or gauge as a replay's ledgers have it."""
     if series not in SERIES:
         raise KeyError(series)
-    names = {tuple(name.split(SEPARATOR)): amount for (name, slot), amount in replay.net().items() if not slot}
+    names = {tuple(parted(name)): amount for (name, slot), amount in replay.net().items() if not slot}
     return {labels[1:]: amount for labels, amount in names.items() if labels[0] == series}
 
 

@@ -194,7 +194,7 @@ def test_targets_that_tie_are_refused_by_name(tmp_path: Path, calls: str) -> Non
             "targets: target 1 (wait): unknown key 'colour'; a wait row has seconds, from, channel, team, queue, segment",
         ),
         (target(9, ""), "targets: target 1 (wait): 9 s is not above the short abandon limit of 10 s; raise it"),
-        (target(30, 'from = "soon"'), "targets: target 1 (wait): from must be a TOML date such as 2026-01-31, not 'soon'"),
+        (target(30, 'from = "soon"'), "targets: target 1: from must be a TOML date such as 2026-01-31, not 'soon'"),
         (
             '[[objective]]\nname = "x"\nratio = 0.8\ncolour = "red"',
             "targets: objective 1: unknown key 'colour'; known are name, ratio, team, channel, queue",

@@ -486,13 +486,24 @@ def test_every_row_may_be_the_same_event() -> None:
     assert [x.source for x in read.decoded if isinstance(x, Event)] == ["csv"]
 
 
-@pytest.mark.parametrize("header", [b"a,a,t", b'"a,t', b"a\xff,t", b"x" * ((1 << 20) + 1)])
-def test_a_header_that_cannot_be_read_is_refused_in_one_line(header: bytes) -> None:
-    """There is nothing to read rows by."""
-    adapter = example('[columns]\na = "need"\n[events.values]\n"*" = [{type = "offered", at = "t"}]')
+NAMED_TWICE = '[columns]\na = "need"\n[events.values]\n"*" = [{type = "offered", at = "t"}]'
 
-    with pytest.raises(ValueError, match=r"the header cannot be read|more than one column"):
-        records(adapter, header + b"\n1,2,3")
+
+@pytest.mark.parametrize(("header", "reason"), [(b'"a,t', "malformed"), (b"a\xff,t", "encoding"), (b"x" * ((1 << 20) + 1), "too_long")])
+def test_a_header_that_cannot_be_read_is_refused_and_nothing_else_is_read(header: bytes, reason: str) -> None:
+    """There is nothing to read rows by."""
+    (read,) = records(example(NAMED_TWICE), header + b"\n1,2,3")
+    (refused,) = read.decoded
+
+    assert isinstance(refused, Rejected)
+    assert refused.reason == reason
+    assert "the header" in refused.where
+
+
+def test_a_header_with_a_column_twice_does_not_fit_the_mapping() -> None:
+    """Nobody can say which of them is meant."""
+    with pytest.raises(ValueError, match="more than one column"):
+        records(example(NAMED_TWICE), b"a,a,t\n1,2,3")
 
 
 def test_the_name_of_the_source_may_be_given() -> None:

@@ -80,7 +80,7 @@ def test_a_simulated_day_is_the_same_over_many_partitions(partitions: int) -> No
 
 def test_what_is_remembered_only_saves_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memories are bounded, and forgetting changes no count."""
-    events = list(simulate(seed=6, customers=200, days=0.3))
+    events = list(simulate(seed=6, customers=300, days=0.5))
     net = run(cut(events, Random(1))).net()
     for module in (identity, stitch, targets):
         monkeypatch.setattr(module, "MEMO", 1)

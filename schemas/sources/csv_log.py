@@ -68,18 +68,19 @@ class CsvLog:
             return []
         cells = self._cells(raw)
         if self._layout is None:
-            self._layout = self._headed(cells, number)
-            return []
+            return self._headed(cells, number)
         return self._decoded(cells, number, self._layout)
 
     def read(self, stream: BinaryIO) -> Iterator[Read]:
         """Every row after the header that is not blank; a quoted cell may hold line ends, within 100 lines and 1 MiB."""
         self._layout = None
         for number, raw, cells in self._records(stream):
-            if self._layout is None:
-                self._layout = self._headed(cells, number)
-            else:
-                yield Read(number=number, raw=raw, decoded=self._decoded(cells, number, self._layout))
+            layout: _Layout | None = self._layout
+            if layout is not None:
+                yield Read(number=number, raw=raw, decoded=self._decoded(cells, number, layout))
+            elif refused := self._headed(cells, number):
+                yield Read(number=number, raw=raw, decoded=refused)
+                return
 
     def _records(self, stream: BinaryIO) -> Iterator[tuple[int, bytes, _Row]]:
         """Lines as records; where a record of several lines does not come out right, only its first line is refused."""
@@ -122,11 +123,12 @@ class CsvLog:
         except csv.Error as error:
             return Rejected("too_long" if "limit" in str(error) else "malformed", str(error))
 
-    def _headed(self, header: _Row, number: int) -> _Layout:
+    def _headed(self, header: _Row, number: int) -> list[Decoded]:
         if isinstance(header, Rejected):
-            problem = f"line {number}: the header cannot be read ({header.where}); check delimiter and encoding of the mapping"
-            raise ValueError(problem)  # noqa: TRY004 - the file is wrong, not a type
-        return _laid_out(self._mapping, header)
+            where = f"line {number}, the header: {header.where}; check delimiter and encoding of the mapping"
+            return [Rejected(header.reason, where[:LONGEST_WHERE])]
+        self._layout = _laid_out(self._mapping, header)
+        return []
 
     def _decoded(self, cells: _Row, number: int, layout: _Layout) -> list[Decoded]:
         outcome = cells if isinstance(cells, Rejected) else self._row(cells, number, layout)

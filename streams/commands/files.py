@@ -1,5 +1,6 @@
 """Files as the commands read them: an adapter over a stream, progress on standard error, what was refused."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,7 +47,14 @@ class Intake:
 
 def open_format(name: str, mapping: Path | None) -> Source:
     """The adapter for a format. ValueError: one line that says what, where, what to do."""
-    return open_source(name, read_mapping(text_of(mapping)) if mapping is not None else None)
+    if mapping is None:
+        return open_source(name)
+    text = text_of(mapping)
+    try:
+        return open_source(name, read_mapping(text))
+    except ValueError as error:
+        message = f"{mapping}: {error}"
+        raise ValueError(message) from None
 
 
 def text_of(path: Path) -> str:
@@ -76,6 +84,36 @@ def opened(path: str) -> Iterator[BinaryIO]:
         raise ValueError(message) from None
     with stream:
         yield stream
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write. ValueError: one line."""
+    try:
+        with path.open("wb") as stream:
+            yield stream
+    except OSError as error:
+        message = f"{path}: cannot be written: {error.strerror}"
+        raise ValueError(message) from None
+
+
+def reading(path: str, events: Iterator[Event]) -> Iterator[Event]:
+    """Events of a file; what is wrong with the whole file is said with its name. ValueError: one line."""
+    try:
+        yield from events
+    except ValueError as error:
+        message = f"{path}: {error}"
+        raise ValueError(message) from None
+
+
+@contextmanager
+def standard_output() -> Iterator[Callable[[bytes], object]]:
+    """Lines to standard output; whoever stops reading them is not an error."""
+    try:
+        yield sys.stdout.buffer.write
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from rich.console import Console
 from schemas.codec import Rejected
 from schemas.events import Event
 from schemas.sources import Source
-from streams.commands.files import Intake, opened, progress, text_of
+from streams.commands.files import Intake, opened, progress, reading, text_of, writing
 from streams.core.facts import Account
 from streams.core.identity import BLOCKED, Identity
 from streams.core.public import service_chains
@@ -62,7 +62,7 @@ class Run:
             intake = Intake(source, wall, lambda number, x, path=path: tell(console, path, number, x))  # type: ignore[misc]
             self.intakes.append(intake)
             with opened(path) as stream, progress(path, Path(path).name) as report:
-                for _ in self.feed(intake.read(stream)):
+                for _ in self.feed(reading(path, intake.read(stream))):
                     report(stream.tell() if path != "-" else 0, intake.events)
         self.seconds = time.perf_counter() - started
 
@@ -103,9 +103,10 @@ def tell(console: Console, path: str, number: int, x: Rejected) -> None:
 
 
 def write_chains(path: Path, replay: Replay) -> int:
-    """Every chain's public record as a JSON line; how many there were."""
-    number = 0
-    with path.open("wb") as out:
+    """Every chain's public record as a JSON line, archived ones first; how many there were."""
+    number = len(replay.left)
+    with writing(path) as out:
+        out.writelines(line + b"\n" for line in replay.left)
         for shard in replay.stitch:
             for key, encoded in sorted(shard.state.items()):
                 customer = STATE.decode(encoded[HEADER:])

@@ -4,6 +4,7 @@ Key: (source, interaction id). The state is the event set itself, all revisions,
 sent. Publisher-wide resets are kept once per shard under `RESETS`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -12,15 +13,14 @@ from msgspec import Struct, json, msgpack
 from msgspec.structs import replace
 
 from schemas import events as e
-from schemas.records import Moved
+from schemas.records import Interaction, Moved
 from streams.core.identity import Identity, interaction_key
 from streams.core.interaction import Place, fold
-from streams.core.step import HEADER, Change, Output, seal
-from streams.core.targets import CASE_GAP, DAY, KEPT
+from streams.core.step import HEADER, NEVER, Change, Output, seal
+from streams.core.targets import CASE_GAP, CHAIN_GAP, KEPT
 
 INTERACTIONS: Final = "interactions"
 RESETS: Final = b"\0resets"
-OUTLIVES: Final = CASE_GAP + 2 * KEPT + 30 * DAY
 MAX_EVENTS: Final = 1_000
 LATE: Final = 120_000
 
@@ -62,11 +62,14 @@ class Assemble:
         state = STATE.decode(old[HEADER:]) if old is not None else Assembled(0, "", b"", [])
         counts: dict[tuple[str, ...], int] = {}
         events = unite(state.events, records, now, counts)
-        due = events[-1].at + OUTLIVES
-        if now >= due:
-            return Change(value=None, counts=counts)
         source = events[0].source
         folded, customer = fold(key.decode(), 0, current(events), self.resets.get(source, ()), self.identity)
+        due = archived_from(folded) + KEPT
+        if now >= due:
+            return Change(value=None, counts=too_late(records))
+        if state.sent_to not in {"", customer} and now >= archived_from(folded):
+            customer = state.sent_to
+            counts["moves_too_late_total", source] = 1
         digest = blake2b(ENCODE(folded) + customer.encode(), digest_size=8).digest()
         outputs: tuple[Output, ...] = ()
         if digest != state.digest:
@@ -92,7 +95,20 @@ class Assemble:
             if place not in places:
                 places.append(place)
                 places.sort()
-        return Change(value=seal(0, ENCODE(self.resets), is_open=False), revisit=True)
+        return Change(value=seal(NEVER, ENCODE(self.resets), is_open=False), revisit=True)
+
+
+def archived_from(folded: Interaction) -> int:
+    """The earliest instant at which its chain may have been archived: from then on it stays with the customer it was sent to.
+
+    The marker of that chain stays as long again, and so does what is known here: whatever comes then is too late.
+    """
+    return folded.active_until + (CASE_GAP if folded.case_id else CHAIN_GAP) + KEPT
+
+
+def too_late(records: Iterable[e.Event]) -> dict[tuple[str, ...], int]:
+    """Events of an interaction that nothing is remembered of any more: counted, and kept out."""
+    return dict(Counter(("events_total", x.source, "too_late") for x in records))
 
 
 def unite(known: Sequence[e.Event], records: Iterable[e.Event], now: int, counts: dict[tuple[str, ...], int]) -> list[Any]:

@@ -9,12 +9,23 @@ from msgspec import Struct, field
 STRONGEST_FIRST: Final = ("customer", "account", "email", "phone", "device")
 BLOCKED: Final = frozenset({"", "anonymous", "unknown", "restricted", "<unknown>", "unavailable", "private"})
 UNIT: Final = "\x1f"
+ESCAPE: Final = "\x1e"
 MEMO: Final = 100_000
 
 
 def interaction_key(source: str, interaction_id: str) -> str:
     """The identity of an interaction: its id is the publisher's, so the source belongs to it."""
-    return f"{source}{UNIT}{interaction_id}"
+    return f"{escaped(source)}{UNIT}{interaction_id}"
+
+
+def escaped(name: str) -> str:
+    """A name that can stand before a separator: one that holds the separator itself cannot be taken for two."""
+    return name.replace(ESCAPE, f"{ESCAPE}0").replace(UNIT, f"{ESCAPE}1") if ESCAPE in name or UNIT in name else name
+
+
+def unescaped(name: str) -> str:
+    """The name as it was."""
+    return name.replace(f"{ESCAPE}1", UNIT).replace(f"{ESCAPE}0", ESCAPE) if ESCAPE in name else name
 
 
 class Identity(Struct, frozen=True):

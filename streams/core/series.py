@@ -10,10 +10,10 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
+from streams.core.identity import UNIT, escaped, unescaped
 from streams.core.reading import Facts, Key
 from streams.core.step import Booking, Difference, Place
 
-SEPARATOR: Final = "\x1f"
 SUM: Final = "sum"
 
 Unit = Literal["seconds", "ratio", "count"]
@@ -121,6 +121,16 @@ SERIES: Final = {series.name: series for series in TABLE}
 HISTOGRAMS: Final[dict[str | int, tuple[int, ...]]] = {series.name: series.bounds for series in TABLE if series.bounds}
 
 
+def joined(names: Iterable[str | int]) -> str:
+    """A series as the ledger names it: its family and label values."""
+    return UNIT.join(escaped(str(name)) for name in names)
+
+
+def parted(series: str) -> tuple[str, ...]:
+    """The family and label values of a series."""
+    return tuple(unescaped(name) for name in series.split(UNIT))
+
+
 class Slots(NamedTuple):
     """Where the observations of one histogram series go: its bounds, a place for each bucket, and the place of the sum."""
 
@@ -132,13 +142,13 @@ class Slots(NamedTuple):
 @lru_cache(maxsize=20_000)
 def counted(key: Key) -> Place:
     """The only slot of a counter or gauge."""
-    return SEPARATOR.join(map(str, key)), ""
+    return joined(key), ""
 
 
 @lru_cache(maxsize=20_000)
 def observed(labels: Key) -> Slots:
     """The slots of a histogram series."""
-    series, bounds = SEPARATOR.join(map(str, labels)), HISTOGRAMS[labels[0]]
+    series, bounds = joined(labels), HISTOGRAMS[labels[0]]
     return Slots(bounds, tuple((series, str(n)) for n in range(len(bounds) + 1)), (series, SUM))
 
 

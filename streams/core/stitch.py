@@ -7,16 +7,18 @@ recomputed from the state alone), and markers of chains that were archived.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from msgspec import Struct, msgpack
+from msgspec import Struct, json, msgpack
 
 from schemas.records import Interaction, Moved
 from streams.core.chain import Chain
 from streams.core.facts import Account, difference
+from streams.core.public import service_chains
 from streams.core.reading import Facts
-from streams.core.step import HEADER, NEVER, Change, Difference, seal
+from streams.core.step import HEADER, NEVER, Change, Difference, Output, seal
 from streams.core.targets import CHAIN_GAP, KEPT, Rules
 
 MEMO: Final = 4_096
+CHAINS: Final = "chains"
 
 
 class Marker(Struct, array_like=True, frozen=True):
@@ -68,14 +70,18 @@ class Stitch:
         account = Account(kept, now, self.rules)
         changes = difference(total := account.total(), before)
         archived, markers = archive(account, customer.markers, now, counts)
+        outputs: tuple[Output, ...] = ()
         if archived:
+            chains = service_chains(key.decode(), account)
+            ripe = {chain.id for chain in account.chains if now >= archive_at(chain)}
+            outputs = tuple(Output(CHAINS, c.id.encode(), json.encode(c)) for c in chains if c.id in ripe)
             gone = {key for marker in markers for key in marker.interactions}
             kept = [r for r in kept if r.key not in gone]
             account = Account(kept, now, self.rules)
             total = account.total()
         if not kept and not markers:
             self.memo.pop(key, None)
-            return Change(value=None, bookings=changes, archived=archived, counts=counts)
+            return Change(value=None, bookings=changes, archived=archived, outputs=outputs, counts=counts)
         due = self.due(account, markers)
         customer = Customer(now, kept, markers)
         is_open = any(not chain.over for chain in account.chains)
@@ -83,7 +89,7 @@ class Stitch:
         if len(self.memo) >= MEMO:
             self.memo.clear()
         self.memo[key] = value, customer, total
-        return Change(value=value, due=due, bookings=changes, archived=archived, counts=counts)
+        return Change(value=value, due=due, bookings=changes, archived=archived, outputs=outputs, counts=counts)
 
     def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Facts]:
         """The decoded state and its facts, from the memo if it holds exactly these bytes."""
@@ -137,11 +143,11 @@ def take(
             if other is not None and other.version < x.version:
                 del held[x.interaction]
         case Interaction():
-            if any(belongs(x, marker) for marker in markers):
+            other = held.get(x.key)
+            if other is None and any(belongs(x, marker) for marker in markers):
                 label = ("too_late_total", x.key.partition("\x1f")[0])
                 counts[label] = counts.get(label, 0) + 1
                 return
-            other = held.get(x.key)
             if other is None or other.version < x.version:
                 held[x.key] = x
 

@@ -82,6 +82,11 @@ class Objective(Struct, frozen=True, kw_only=True):
     channel: str = ""
     queue: str = ""
 
+    @property
+    def scope(self) -> str:
+        """Its most specific condition as a label value."""
+        return next((f"{name}:{value}" for name in ("queue", "team", "channel") if (value := getattr(self, name))), "all")
+
 
 DEFAULTS: Final = (
     *(

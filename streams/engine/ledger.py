@@ -59,6 +59,7 @@ class Ledger:
         self.families: dict[str, set[str]] = {}
         self.overflow: dict[str, int] = {}
         self.changed: set[Place] = set()
+        self.decided: list[str] = []
         self.substitute, self.limit = substitute, limit
         for series in named:
             self.admit(series)
@@ -76,6 +77,7 @@ class Ledger:
             return series
         other = self.aliases[series] = self.substitute(series)
         self.overflow[family] = self.overflow.get(family, 0) + 1
+        self.decided.append(series)
         return other
 
     def book(self, postings: Iterable[Posting]) -> None:
@@ -104,14 +106,17 @@ class Ledger:
         for place in sorted(self.changed):
             yield SERIES + SEPARATOR.join(place).encode(), ENCODE(self.amounts[place])
         self.changed.clear()
-        for series, other in self.aliases.items():
-            if series != other:
-                yield ALIAS + series.encode(), other.encode()
+        for series in self.decided:
+            yield ALIAS + series.encode(), self.aliases[series].encode()
+        self.decided.clear()
 
     def load(self, key: bytes, value: bytes) -> None:
         """Takes one record back (recovery)."""
         if key.startswith(ALIAS):
-            self.aliases[key.removeprefix(ALIAS).decode()] = value.decode()
+            series = key.removeprefix(ALIAS).decode()
+            self.aliases[series] = value.decode()
+            family = series.partition(SEPARATOR)[0]
+            self.overflow[family] = self.overflow.get(family, 0) + 1
             return
         series, _, slot = key.removeprefix(SERIES).decode().rpartition(SEPARATOR)
         self.amounts[series, slot] = AMOUNTS.decode(value)
