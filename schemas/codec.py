@@ -201,7 +201,8 @@ def instant_of(text: str) -> int | None:
 def _patiently(value: bytes, headers: Iterable[tuple[str, bytes | None]]) -> Decoded:
     """The slow way: everything that one typed pass does not take, and the reason why something is refused."""
     try:
-        attributes = {name.lower(): text.decode() for name, text in headers if text is not None}
+        named = ((name.lower(), text) for name, text in headers if text is not None)
+        attributes = {name: text.decode() for name, text in named if name == "content-type" or name.startswith("ce_")}
         members = _ANYTHING.decode(value.removeprefix(BYTE_ORDER_MARK))
     except _DATA_ERRORS as error:
         return _refused(error)

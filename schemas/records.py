@@ -136,7 +136,7 @@ class Blocked(Struct, array_like=True, gc=False):
 
 
 class Callback(Struct, array_like=True, gc=False):
-    """A callback asked for; ``waited`` is -1 where no queue entry came before it."""
+    """A callback asked for; ``entry`` indexes the queue entry that it ended, -1 for none."""
 
     queue: str
     entry: int

@@ -30,8 +30,8 @@ def other(series: str) -> str:
 class LedgerCollector(Collector):
     """Reads the ledgers of the shards that this process serves, at the scrape."""
 
-    def __init__(self, ledgers: Mapping[str, Ledger], rules: Rules) -> None:
-        self.ledgers, self.rules = ledgers, rules
+    def __init__(self, ledgers: Mapping[str, Ledger], rules: Rules, now: Callable[[], int]) -> None:
+        self.ledgers, self.rules, self.now = ledgers, rules, now
 
     def collect(self) -> Iterable[Metric]:
         """Every family of the table that has been seen, and the targets."""
@@ -49,7 +49,7 @@ class LedgerCollector(Collector):
                 overflow.add_metric((PREFIX + name, shard), number)
         if overflow.samples:
             yield overflow
-        yield from expectations(self.rules)
+        yield from expectations(self.rules, self.now())
 
 
 def exposed(family: Series, seen: Mapping[tuple[str, ...], Slots]) -> Iterable[Metric]:
@@ -94,11 +94,11 @@ def cumulated(family: Series, slots: Slots, side: Side) -> tuple[list[tuple[str,
     return buckets, scaled(side(slots[SUM]), family.scale) if SUM in slots else 0.0
 
 
-def expectations(rules: Rules) -> Iterable[Metric]:
-    """What was expected, without `shard`: targets, objectives, their version."""
+def expectations(rules: Rules, now: int) -> Iterable[Metric]:
+    """What is expected at ``now``, without `shard`: targets, objectives, their version."""
     seconds = GaugeMetricFamily(PREFIX + "target_seconds", "What a customer may expect.", labels=("target", "scope"))
     transfers = GaugeMetricFamily(PREFIX + "target_transfers", "Transfers that a contact may have.", labels=("scope",))
-    rows = {(t.kind, t.scope): t.amount for t in sorted(rules.targets, key=lambda t: (t.since, -t.weight))}
+    rows = {(t.kind, t.scope): t.amount for t in sorted(rules.targets, key=lambda t: (t.since, -t.weight)) if t.since <= now}
     for (kind, scope), amount in rows.items():
         if KINDS[kind] == "seconds":
             seconds.add_metric((kind, scope), amount / 1000)
@@ -115,8 +115,8 @@ def expectations(rules: Rules) -> Iterable[Metric]:
     yield version
 
 
-def exposition(ledgers: Mapping[str, Ledger], rules: Rules) -> bytes:
+def exposition(ledgers: Mapping[str, Ledger], rules: Rules, now: int) -> bytes:
     """The ledgers as text, as a worker would serve them."""
     registry = CollectorRegistry()
-    registry.register(LedgerCollector(ledgers, rules))
+    registry.register(LedgerCollector(ledgers, rules, lambda: now))
     return generate_latest(registry)

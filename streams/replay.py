@@ -13,7 +13,7 @@ from streams.core.identity import Identity
 from streams.core.series import Journal, amounts
 from streams.core.step import NEVER, Change, Output, due_of, open_of
 from streams.core.stitch import Stitch, decode
-from streams.core.targets import Rules
+from streams.core.targets import KEPT, Rules
 from streams.engine.ledger import Ledger, Place
 from streams.metrics import exposition, other
 
@@ -35,25 +35,29 @@ class Shard:
         self.state: dict[bytes, bytes] = {}
         self.due: list[tuple[int, bytes]] = []
 
-    def run(self, key: bytes, records: Sequence[Any], now: int) -> Change:
-        """One step, and its state stored."""
+    def run(self, key: bytes, records: Sequence[Any], now: int, *, ripe: bool = False) -> Change:
+        """One step, and its state stored. A key that was found `ripe` has no entry among the due ones any more."""
         old = self.state.get(key)
         change = self.step(key, old, records, now)
         if change.value is None:
             self.state.pop(key, None)
             return change
         self.state[key] = change.value
-        if change.due != NEVER and (old is None or due_of(old) != change.due):
+        if change.due != NEVER and (old is None or ripe or change.due < due_of(old)):
             heappush(self.due, (change.due, key))
         return change
 
     def ripe(self, now: int) -> Iterator[bytes]:
-        """The keys whose due time has come, in its order."""
+        """The keys whose due time has come, in its order. One whose due time has moved on waits again."""
         while self.due and self.due[0][0] <= now:
             due, key = heappop(self.due)
             value = self.state.get(key)
-            if value is not None and due_of(value) == due:
+            if value is None:
+                continue
+            if due_of(value) <= due:
                 yield key
+            elif due_of(value) != NEVER:
+                heappush(self.due, (due_of(value), key))
 
     def open(self) -> list[bytes]:
         """The keys that say that they are open."""
@@ -63,20 +67,19 @@ class Shard:
 class Replay:
     """Both stages over ``partitions`` in-memory partitions.
 
-    ``now`` is the newest event time so far, and what `finish` is told; ``left`` the public records of chains that left the table.
+    ``now`` is the newest event time so far, and what `finish` is told; ``kept`` how long the state of a closed chain is kept (ms).
     """
 
-    def __init__(self, rules: Rules, identity: Identity, partitions: int = 1) -> None:
+    def __init__(self, rules: Rules, identity: Identity, partitions: int = 1, kept: int = KEPT) -> None:
         self.rules = rules
-        self.assembles = [Assemble(identity) for _ in range(partitions)]
-        self.stitches = [Stitch(rules) for _ in range(partitions)]
+        self.assembles = [Assemble(identity, kept) for _ in range(partitions)]
+        self.stitches = [Stitch(rules, kept) for _ in range(partitions)]
         self.assemble = [Shard(stage.step) for stage in self.assembles]
         self.stitch = [Shard(stage.step) for stage in self.stitches]
         self.ledgers = {f"stitch-{n}": Ledger(other) for n in range(partitions)}
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.journals = [Journal() for _ in range(partitions)]
         self.archives = [Journal() for _ in range(partitions)]
-        self.left: list[bytes] = []
         self.now = 0
 
     def slices(self, events: Iterable[Event]) -> Iterator[list[Event]]:
@@ -106,9 +109,9 @@ class Replay:
         """A publisher-wide reset reaches every partition; every open interaction is looked at again."""
         sent: list[Output] = []
         for shard in self.assemble:
-            shard.run(RESETS, resets, self.now)
-            for key in shard.open():
-                sent += self.count(shard.run(key, (), self.now))
+            if shard.run(RESETS, resets, self.now).revisit:
+                for key in shard.open():
+                    sent += self.count(shard.run(key, (), self.now))
         return sent
 
     def forward(self, sent: Iterable[Output]) -> None:
@@ -124,18 +127,18 @@ class Replay:
         """What time alone changes, found inside each shard."""
         for number, shard in enumerate(self.stitch):
             for key in shard.ripe(self.now):
-                self.book(number, key, ())
+                self.book(number, key, (), ripe=True)
         for shard in self.assemble:
             for key in shard.ripe(self.now):
-                self.count(shard.run(key, (), self.now))
+                self.count(shard.run(key, (), self.now, ripe=True))
 
-    def book(self, number: int, key: bytes, records: Sequence[Any]) -> None:
+    def book(self, number: int, key: bytes, records: Sequence[Any], *, ripe: bool = False) -> None:
         """One step of stitch, and its bookings."""
-        change = self.stitch[number].run(key, records, self.now)
+        change = self.stitch[number].run(key, records, self.now, ripe=ripe)
         self.journals[number].take(change.bookings)
         if change.archived:
             self.archives[number].take(change.archived)
-        self.left += [output.value for output in self.count(change)]
+        self.count(change)
 
     def post(self) -> None:
         """What the slice changed goes to the ledgers."""
@@ -173,4 +176,4 @@ class Replay:
 
     def metrics(self) -> bytes:
         """The ledgers as a worker would serve them."""
-        return exposition(self.ledgers, self.rules)
+        return exposition(self.ledgers, self.rules, self.now)

@@ -8,7 +8,7 @@ from schemas.records import Interaction
 from streams.core.assemble import current, key_of, unite
 from streams.core.facts import Account
 from streams.core.identity import Identity
-from streams.core.interaction import fold
+from streams.core.interaction import fold, is_nothing_yet
 from streams.core.reading import Key
 from streams.core.targets import Rules
 
@@ -26,7 +26,9 @@ def interactions(events: Iterable[Event], identity: Identity | None = None) -> d
     customers: dict[str, list[Interaction]] = {}
     for key, group in sets.items():
         united = unite([], group, 0, {})
-        folded, customer = fold(key.decode(), 1, current(united), sorted(resets.get(united[0].source, ())), identity)
+        if is_nothing_yet(united):
+            continue
+        folded, customer = fold(key.decode(), current(united), sorted(resets.get(united[0].source, ())), identity)
         customers.setdefault(customer, []).append(folded)
     return customers
 

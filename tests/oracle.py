@@ -1032,9 +1032,14 @@ def placement(c: Interaction) -> tuple[int, int, str]:
     return c.start, c.sequence, c.key
 
 
+def is_something(event: Event) -> bool:
+    """Lifecycle, or a message by the customer: presence."""
+    return not isinstance(event, NOT_LIFECYCLE) or (isinstance(event, ev.MessageSent) and event.by == "customer")
+
+
 def interactions_of(events: Iterable[Event], now: int, rules: Rules) -> list[Interaction]:
     """Every interaction, folded and seen at `now`."""
-    found = empty_interactions(events, rules)
+    found = [c for c in empty_interactions(events, rules) if any(is_something(e) for e in c.events)]
     for c in found:
         for event in c.events:
             apply_event(c, event)

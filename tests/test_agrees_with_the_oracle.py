@@ -156,7 +156,7 @@ def test_every_type_of_event_met_every_state() -> None:
 
 def met(key: str, events: Sequence[Event]) -> set[tuple[str, str]]:
     """Which event met which state in one interaction."""
-    state: Contact = Fold(common(key, 0, events, Identity())[0])
+    state: Contact = Fold(common(key, events, Identity())[0])
     pairs = set()
     for x in events:
         if type(x) not in NOT_LIFECYCLE:

@@ -83,6 +83,7 @@ BOUNDS: Final = (
     | dict.fromkeys(("link_score_ratio", "chain_score_ratio"), TENTHS)
 )
 
+NOW: Final = 1_800_000_000_000
 OBJECTIVES: Final = """
 [[target]]
 kind = "wait"
@@ -235,7 +236,7 @@ def test_bounds_are_fixed_for_ever(name: str) -> None:
     """Histogram bounds never change: a new one would make old counts unreadable."""
     ledger = Ledger(other)
     ledger.book([Booking(("\x1f".join((name, *SERIES[name].labels)), "0"), 1, 0)])
-    for family in parsed(exposition({"stitch-0": ledger}, Rules())):
+    for family in parsed(exposition({"stitch-0": ledger}, Rules(), NOW)):
         if family.type == "histogram":
             bounds = [s.labels["le"].removesuffix(".0") for s in family.samples if s.name.endswith("_bucket")]
 
@@ -285,7 +286,7 @@ def test_a_gauge_is_its_net_and_has_no_twin() -> None:
 def test_targets_are_served() -> None:
     """From the targets: seconds, transfers, objectives, and the version of the rules; without `shard`."""
     rules = parse(OBJECTIVES)
-    found = samples(exposition({}, rules))
+    found = samples(exposition({}, rules, NOW))
 
     assert value(found, "karar_target_seconds", target="wait", scope="channel:call") == 20
     assert value(found, "karar_target_seconds", target="wait", scope="queue:billing") == 30
@@ -301,7 +302,7 @@ def test_no_target_is_served_twice(condition: str) -> None:
     rows = ('queue = "A"', f'queue = "A"\n{condition}')
     rules = parse("".join(f'[[target]]\nkind = "wait"\nseconds = {30 + 10 * number}\n{row}\n' for number, row in enumerate(rows)))
 
-    assert samples(exposition({}, rules))
+    assert samples(exposition({}, rules, NOW))
 
 
 # -- The substitute ----------------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from schemas.events import Event
 from schemas.sources import Source, open_source, read_mapping
 
 STDIN: Final = "-"
-SHOWN: Final = 200
 
 
 class BadDataError(Exception):
@@ -119,7 +118,7 @@ def standard_output() -> Iterator[Callable[[bytes], object]]:
 @contextmanager
 def progress(path: str, what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error: bytes read of the file, and how many events that made. Nothing where nobody looks."""
-    size = Path(path).stat().st_size if path != STDIN else 0
+    size = Path(path).stat().st_size if Path(path).is_file() else 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("bytes"), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -19,7 +19,7 @@ from streams.core.identity import BLOCKED, Identity
 from streams.core.public import service_chains
 from streams.core.step import HEADER
 from streams.core.stitch import STATE
-from streams.core.targets import Rules, parse
+from streams.core.targets import FOREVER, Rules, parse
 from streams.replay import Replay
 from streams.settings import value
 from streams.summary import difference_table, print_summary
@@ -49,7 +49,7 @@ class Run:
 
     def __init__(self, sources: Iterable[tuple[str, Source]], rules: Iterable[Rules], identity: Identity, partitions: int) -> None:
         self.sources = list(sources)
-        self.replays = [Replay(r, identity, partitions) for r in rules]
+        self.replays = [Replay(r, identity, partitions, FOREVER) for r in rules]
         self.intakes: list[Intake] = []
         self.seconds = 0.0
 
@@ -63,7 +63,7 @@ class Run:
             self.intakes.append(intake)
             with opened(path) as stream, progress(path, Path(path).name) as report:
                 for _ in self.feed(reading(path, intake.read(stream))):
-                    report(stream.tell() if path != "-" else 0, intake.events)
+                    report(stream.tell() if stream.seekable() else 0, intake.events)
         self.seconds = time.perf_counter() - started
 
     def feed(self, events: Iterator[Event]) -> Iterator[int]:
@@ -103,10 +103,9 @@ def tell(console: Console, path: str, number: int, x: Rejected) -> None:
 
 
 def write_chains(path: Path, replay: Replay) -> int:
-    """Every chain's public record as a JSON line, archived ones first; how many there were."""
-    number = len(replay.left)
+    """Every chain's public record as a JSON line; how many there were."""
+    number = 0
     with writing(path) as out:
-        out.writelines(line + b"\n" for line in replay.left)
         for shard in replay.stitch:
             for key, encoded in sorted(shard.state.items()):
                 customer = STATE.decode(encoded[HEADER:])

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from schemas import events as e
 from schemas.records import Interaction, Moved
 from streams.core.identity import Identity, interaction_key
-from streams.core.interaction import Place, fold
-from streams.core.step import HEADER, NEVER, Change, Output, seal
+from streams.core.interaction import NOT_LIFECYCLE, Place, fold, is_nothing_yet
+from streams.core.step import HEADER, NEVER, Change, Output, due_of, seal
 from streams.core.targets import CASE_GAP, CHAIN_GAP, KEPT
 
 INTERACTIONS: Final = "interactions"
@@ -47,8 +47,8 @@ def key_of(event: e.Event) -> bytes:
 class Assemble:
     """The step of stage 1 for one shard. `resets` by source is shared state of the shard, kept under `RESETS`."""
 
-    def __init__(self, identity: Identity) -> None:
-        self.identity = identity
+    def __init__(self, identity: Identity, kept: int = KEPT) -> None:
+        self.identity, self.kept = identity, kept
         self.resets: dict[str, list[Place]] = {}
 
     def share(self, value: bytes) -> None:
@@ -59,17 +59,18 @@ class Assemble:
         """Events for one key. Returns the new event set and, if the interaction changed, its snapshot for the customer."""
         if key == RESETS:
             return self.reset(records)
+        if old is not None and records and now >= due_of(old) - self.kept:
+            return Change(value=old, due=due_of(old), counts=too_late(records))
         state = STATE.decode(old[HEADER:]) if old is not None else Assembled(0, "", b"", [])
         counts: dict[tuple[str, ...], int] = {}
         events = unite(state.events, records, now, counts)
         source = events[0].source
-        folded, customer = fold(key.decode(), 0, current(events), self.resets.get(source, ()), self.identity)
-        due = archived_from(folded) + KEPT
+        folded, customer = fold(key.decode(), current(events), self.resets.get(source, ()), self.identity)
+        due = archived_from(folded, self.kept) + self.kept
         if now >= due:
             return Change(value=None, counts=too_late(records))
-        if state.sent_to not in {"", customer} and now >= archived_from(folded):
-            customer = state.sent_to
-            counts["moves_too_late_total", source] = 1
+        if is_nothing_yet(events):
+            return Change(value=seal(due, ENCODE(Assembled(0, "", b"", events)), is_open=False), due=due, counts=counts)
         digest = blake2b(ENCODE(folded) + customer.encode(), digest_size=8).digest()
         outputs: tuple[Output, ...] = ()
         if digest != state.digest:
@@ -89,21 +90,22 @@ class Assemble:
 
     def reset(self, records: Iterable[e.Event]) -> Change:
         """Publisher-wide resets: remembered for every interaction of the source, and every open one is looked at again."""
+        added = False
         for x in records:
             places = self.resets.setdefault(x.source, [])
-            place = e.ordered(x)
-            if place not in places:
-                places.append(place)
+            if all(place[2] != x.id for place in places):
+                places.append(e.ordered(x))
                 places.sort()
-        return Change(value=seal(NEVER, ENCODE(self.resets), is_open=False), revisit=True)
+                added = True
+        return Change(value=seal(NEVER, ENCODE(self.resets), is_open=False), revisit=added)
 
 
-def archived_from(folded: Interaction) -> int:
-    """The earliest instant at which its chain may have been archived: from then on it stays with the customer it was sent to.
+def archived_from(folded: Interaction, kept: int) -> int:
+    """The earliest instant at which its chain may have been archived: what comes for it from then on is too late.
 
-    The marker of that chain stays as long again, and so does what is known here: whatever comes then is too late.
+    What is known here stays as long again, as the marker of that chain does.
     """
-    return folded.active_until + (CASE_GAP if folded.case_id else CHAIN_GAP) + KEPT
+    return folded.active_until + (CASE_GAP if folded.case_id else CHAIN_GAP) + kept
 
 
 def too_late(records: Iterable[e.Event]) -> dict[tuple[str, ...], int]:
@@ -112,7 +114,10 @@ def too_late(records: Iterable[e.Event]) -> dict[tuple[str, ...], int]:
 
 
 def unite(known: Sequence[e.Event], records: Iterable[e.Event], now: int, counts: dict[tuple[str, ...], int]) -> list[Any]:
-    """The union of a set of events and more of them, in order, counted by what became of each; bounded by the first ones."""
+    """The union of a set of events and more of them, in order, counted by what became of each.
+
+    Bounded: the first ones stay, lifecycle events before all others.
+    """
     events = list(known)
     ids = {x.id for x in known}
     for x in records:
@@ -127,7 +132,8 @@ def unite(known: Sequence[e.Event], records: Iterable[e.Event], now: int, counts
     events.sort(key=e.ordered)
     if len(events) > MAX_EVENTS:
         counts["truncated_total", "events"] = len(events) - MAX_EVENTS
-        del events[MAX_EVENTS:]
+        events = sorted(events, key=lambda x: type(x) in NOT_LIFECYCLE)[:MAX_EVENTS]
+        events.sort(key=e.ordered)
     return events
 
 

@@ -1,10 +1,12 @@
 """Everything countable about a customer's chains at an instant, and the difference that a change makes (docs/counting.md, 7)."""
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Final
 
-from schemas.records import Interaction
+from schemas.records import Interaction, Touch, Work
 from streams.core.chain import Chain, place
 from streams.core.links import Link, weakest
 from streams.core.reading import NEVER, Facts, Key, Reading, Transfer
@@ -50,29 +52,33 @@ class Account:
         links = [link for r in chain.readings for link in r.links]
         if chain.over and self.now >= chain.closes_at:
             closing(chain, links, len(transfers), told)
-            return with_shortfall(counted(told), links)
+            return with_shortfall(tally(told), links)
         if chain.over:
             self.due = min(self.due, chain.closes_at)
         told.append(("chains_open",))
         if (worst := weakest(links)) is not None:
             told.append(("chains_open_weakest", worst.kind if worst.met < worst.asked else "none"))
-        return counted(told)
+        return tally(told)
 
     def wrap_ups(self, chain: Chain, told: list[Key]) -> None:
         """The work after each touch: to its end, or to the same representative's next accept in the chain; else 0."""
-        accepts = [
-            (t.representative, t.start, r, i) for r in chain.readings for i, t in enumerate(r.record.touches)
-        ] + [(w.representative, w.start, r, -1) for r in chain.readings for w in r.record.works]  # fmt: skip
+        accepts: dict[str, list[int]] = {}
+        for r in chain.readings:
+            pieces: list[Touch | Work] = [*r.record.touches, *r.record.works]
+            for piece in pieces:
+                accepts.setdefault(piece.representative, []).append(piece.start)
+        for starts in accepts.values():
+            starts.sort()
         for reading in chain.readings:
             for index, touch in enumerate(reading.record.touches):
                 end = touch.end
                 if not end or not touch.observed or not touch.timed:
                     continue
-                until = touch.wrapped_up_at or NEVER
-                if len(accepts) > 1:
-                    for representative, start, other, place_ in accepts:
-                        if representative == touch.representative and end <= start < until and (other, place_) != (reading, index):
-                            until = start
+                starts = accepts[touch.representative]
+                place = bisect_left(starts, end)
+                if place < len(starts) and starts[place] == end == touch.start:
+                    place += 1
+                until = min(touch.wrapped_up_at or NEVER, starts[place] if place < len(starts) else NEVER)
                 if until <= end + WRAP_UP:
                     length = until - end
                 elif self.now >= end + WRAP_UP:
@@ -108,7 +114,7 @@ def excessive(transfers: Sequence[Transfer], rules: Rules, told: list[Key]) -> N
         )  # fmt: skip
         if limit is None or place_ + 1 < limit.amount:
             continue
-        within = sum(1 for t in transfers[: place_ + 1] if t.at > transfer.at - DAY)
+        within = place_ + 1 - bisect_right(transfers, transfer.at - DAY, hi=place_ + 1, key=attrgetter("at"))
         if within == limit.amount:
             told.append(("excessive_transfers_total", transfer.channel, transfer.sender))
 
@@ -174,7 +180,7 @@ def union(spans: Iterable[tuple[int, int]]) -> int:
     return total
 
 
-def counted(told: Sequence[Key]) -> Facts:
+def tally(told: Sequence[Key]) -> Facts:
     """How often each fact was told; mostly once each."""
     facts: Facts = dict.fromkeys(told, 1)
     return facts if len(facts) == len(told) else Counter(told)

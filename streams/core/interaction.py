@@ -5,7 +5,7 @@ decides it for a given now.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -35,12 +35,12 @@ PRESENCE: Final = AT_A_COUNTER | types(
 Place = tuple[int, int, str]
 
 
-def fold(key: str, version: int, events: Sequence[e.Event], resets: Sequence[Place], identity: Identity) -> tuple[Interaction, str]:
+def fold(key: str, events: Sequence[e.Event], resets: Sequence[Place], identity: Identity) -> tuple[Interaction, str]:
     """The interaction that a set of events tells of, and the key of the customer whose chain it joins.
 
     ``events``: the current revision of each, in order, at least one. ``resets``: the source's publisher-wide resets, sorted.
     """
-    record, customer = common(key, version, events, identity)
+    record, customer = common(key, events, identity)
     state = Fold(record)
     last: e.Event | None = None
     for x in events:
@@ -72,7 +72,7 @@ def close(state: Fold, first: e.Event, last: e.Event | None, resets: Sequence[Pl
             record.active_until = min(record.active_until, resets[place][0])
 
 
-def common(key: str, version: int, events: Sequence[e.Event], identity: Identity) -> tuple[Interaction, str]:
+def common(key: str, events: Sequence[e.Event], identity: Identity) -> tuple[Interaction, str]:
     """What the events say of the whole interaction: channel, direction, customer, case, start, presence."""
     channel = direction = segment = need = case_id = ""
     identifiers: dict[str, str] = {}
@@ -100,12 +100,17 @@ def common(key: str, version: int, events: Sequence[e.Event], identity: Identity
         unpublished = "call" if kinds.isdisjoint(WORK) or present else "back_office"
         channel = unpublished if kinds.isdisjoint(AT_A_COUNTER) else "visit"
     record = Interaction(
-        key, version, first.at, first.sequence, channel, direction, over=False, active_until=0,
+        key, 0, first.at, first.sequence, channel, direction, over=False, active_until=0,
         present=present and channel != "back_office", identified=is_known(identifiers), case_id=case_id,
         segment=segment, need=need, linked=linked,
         orphan=kinds.isdisjoint(BEGINNINGS) and any(x.queue for x in events),
     )  # fmt: skip
     return record, identity.customer_key(identifiers, case_id, key)
+
+
+def is_nothing_yet(events: Iterable[e.Event]) -> bool:
+    """Whether all that is known is beside the point: a rating, a link or an identity whose contact has not come."""
+    return all(type(x) in NOT_LIFECYCLE and not (isinstance(x, e.MessageSent) and x.by == "customer") for x in events)
 
 
 def is_present(kinds: AbstractSet[type[e.Event]], events: Sequence[e.Event], direction: str) -> bool:

@@ -6,6 +6,7 @@ from itertools import groupby
 from schemas.records import ChainContact, ScoredLink, ServiceChain
 from streams.core.chain import Chain
 from streams.core.facts import Account, outcome
+from streams.core.identity import UNIT, unescaped
 from streams.core.links import Link, weakest
 from streams.core.reading import Reading
 
@@ -22,8 +23,8 @@ def service_chain(customer: str, chain: Chain, now: int) -> ServiceChain:
     worst = weakest(links)
     teams = [team for r in chain.readings for team in r.teams]
     return ServiceChain(
-        id=chain.id,
-        customer=customer,
+        id=readable(chain.id),
+        customer=readable(customer),
         case_id=chain.case_id,
         start=chain.start,
         activity=chain.activity,
@@ -39,6 +40,11 @@ def service_chain(customer: str, chain: Chain, now: int) -> ServiceChain:
     )
 
 
+def readable(key: str) -> str:
+    """A key as people read it: source/id."""
+    return "/".join(unescaped(part) for part in key.split(UNIT))
+
+
 def public(link: Link) -> ScoredLink:
     """A link in seconds and ratios."""
     return ScoredLink(
@@ -50,7 +56,7 @@ def contact(reading: Reading) -> ChainContact:
     """An interaction as part of its chain."""
     record = reading.record
     return ChainContact(
-        interaction=record.key.partition("\x1f")[2],
+        interaction=record.key.partition(UNIT)[2],
         channel=record.channel,
         direction=record.direction,
         start=record.start,

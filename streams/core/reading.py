@@ -109,9 +109,9 @@ class Reading:
 
     def joined(self, guest: Guest) -> bool:
         """Whether a guest has been with the customer for long enough."""
-        return guest.end - guest.start >= JOINED if guest.end else self.at(guest.start + JOINED)
+        return guest.end - guest.start >= JOINED if guest.end else self.has_come(guest.start + JOINED)
 
-    def at(self, instant: int) -> bool:
+    def has_come(self, instant: int) -> bool:
         """Whether an instant has come; otherwise it is a due time."""
         if self.now >= instant:
             return True
@@ -193,7 +193,7 @@ class Reading:
         self.told.append(("customers_waiting", self.record.channel, entry.queue))
         if expected is None:
             return
-        if entry.waited > expected.amount or (not entry.called_at and self.at(entry.start + expected.amount + 1)):
+        if entry.waited > expected.amount or (not entry.called_at and self.has_come(entry.start + expected.amount + 1)):
             self.evaluate("wait", expected, met=False)
 
     # -- touches and handovers -----------------------------------------------------------------------------------------

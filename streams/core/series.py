@@ -140,7 +140,7 @@ class Slots(NamedTuple):
 
 
 @lru_cache(maxsize=20_000)
-def counted(key: Key) -> Place:
+def single(key: Key) -> Place:
     """The only slot of a counter or gauge."""
     return joined(key), ""
 
@@ -192,6 +192,6 @@ def amounts(facts: Facts) -> dict[Place, int]:
             found[place] = found.get(place, 0) + amount * value  # type: ignore[operator]  # an observation ends in its value
             place = buckets[bisect_left(bounds, value)]
         else:
-            place = counted(key)
+            place = single(key)
         found[place] = found.get(place, 0) + amount
     return found

@@ -7,18 +7,17 @@ recomputed from the state alone), and markers of chains that were archived.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from msgspec import Struct, json, msgpack
+from msgspec import Struct, msgpack
 
 from schemas.records import Interaction, Moved
 from streams.core.chain import Chain
 from streams.core.facts import Account, difference
-from streams.core.public import service_chains
+from streams.core.identity import UNIT, unescaped
 from streams.core.reading import Facts
-from streams.core.step import HEADER, NEVER, Change, Difference, Output, seal
+from streams.core.step import HEADER, NEVER, Change, Difference, seal
 from streams.core.targets import CHAIN_GAP, KEPT, Rules
 
 MEMO: Final = 4_096
-CHAINS: Final = "chains"
 
 
 class Marker(Struct, array_like=True, frozen=True):
@@ -52,10 +51,13 @@ def decode(value: bytes) -> Interaction | Moved:
 
 
 class Stitch:
-    """The step of stage 2. The memo saves decoding and reading again what the same bytes said last time."""
+    """The step of stage 2. State of a chain is kept for ``kept`` ms after it closed.
 
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
+    The memo saves decoding and reading again what the same bytes said last time.
+    """
+
+    def __init__(self, rules: Rules, kept: int = KEPT) -> None:
+        self.rules, self.kept = rules, kept
         self.memo: dict[bytes, tuple[bytes, Customer, Facts]] = {}
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int) -> Change:
@@ -69,27 +71,23 @@ class Stitch:
         kept = list(held.values())
         account = Account(kept, now, self.rules)
         changes = difference(total := account.total(), before)
-        archived, markers = archive(account, customer.markers, now, counts)
-        outputs: tuple[Output, ...] = ()
+        archived, markers = archive(account, customer.markers, now, self.kept, counts)
         if archived:
-            chains = service_chains(key.decode(), account)
-            ripe = {chain.id for chain in account.chains if now >= archive_at(chain)}
-            outputs = tuple(Output(CHAINS, c.id.encode(), json.encode(c)) for c in chains if c.id in ripe)
             gone = {key for marker in markers for key in marker.interactions}
             kept = [r for r in kept if r.key not in gone]
             account = Account(kept, now, self.rules)
             total = account.total()
         if not kept and not markers:
             self.memo.pop(key, None)
-            return Change(value=None, bookings=changes, archived=archived, outputs=outputs, counts=counts)
-        due = self.due(account, markers)
+            return Change(value=None, bookings=changes, archived=archived, counts=counts)
+        due = min((account.due, *(archive_at(c, self.kept) for c in account.chains), *(m.until for m in markers)), default=NEVER)
         customer = Customer(now, kept, markers)
         is_open = any(not chain.over for chain in account.chains)
         value = seal(due, ENCODE(customer), is_open=is_open)
         if len(self.memo) >= MEMO:
             self.memo.clear()
         self.memo[key] = value, customer, total
-        return Change(value=value, due=due, bookings=changes, archived=archived, outputs=outputs, counts=counts)
+        return Change(value=value, due=due, bookings=changes, archived=archived, counts=counts)
 
     def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Facts]:
         """The decoded state and its facts, from the memo if it holds exactly these bytes."""
@@ -101,11 +99,6 @@ class Stitch:
         customer = STATE.decode(old[HEADER:])
         return customer, Account(customer.records, customer.as_of, self.rules).total()
 
-    def due(self, account: Account, markers: Iterable[Marker]) -> int:
-        """When time alone will change something."""
-        archives = [archive_at(chain) for chain in account.chains]
-        return min((account.due, *archives, *(m.until for m in markers)), default=NEVER)
-
     def facts(self, value: bytes) -> Facts:
         """The facts that an encoded state stands for: the trial balance adds these up."""
         customer = STATE.decode(value[HEADER:])
@@ -113,24 +106,24 @@ class Stitch:
 
 
 def archive(
-    account: Account, markers: Sequence[Marker], now: int, counts: dict[tuple[str, ...], int],
+    account: Account, markers: Sequence[Marker], now: int, kept_for: int, counts: dict[tuple[str, ...], int],
 ) -> tuple[list[Difference], list[Marker]]:  # fmt: skip
     """Chains whose time in the table is over: their facts go to the archive, a marker stays as long again."""
     kept = [m for m in markers if now < m.until]
     archived: list[Difference] = []
     for chain, facts in zip(account.chains, account.facts, strict=True):
-        if now < archive_at(chain):
+        if now < archive_at(chain, kept_for):
             continue
         archived += facts.items()
         keys = tuple(r.record.key for r in chain.readings)
-        kept.append(Marker(chain.case_id, chain.start, chain.activity, keys, chain.closes_at + 2 * KEPT))
+        kept.append(Marker(chain.case_id, chain.start, chain.activity, keys, chain.closes_at + 2 * kept_for))
         counts["chains_archived_total",] = counts.get(("chains_archived_total",), 0) + 1
     return archived, kept
 
 
-def archive_at(chain: Chain) -> int:
-    """When a chain leaves the table."""
-    return chain.closes_at + KEPT if chain.over else NEVER
+def archive_at(chain: Chain, kept_for: int) -> int:
+    """When a chain leaves the table: the time that its state is kept after closing."""
+    return chain.closes_at + kept_for if chain.over else NEVER
 
 
 def take(
@@ -145,7 +138,7 @@ def take(
         case Interaction():
             other = held.get(x.key)
             if other is None and any(belongs(x, marker) for marker in markers):
-                label = ("too_late_total", x.key.partition("\x1f")[0])
+                label = ("too_late_total", unescaped(x.key.partition(UNIT)[0]))
                 counts[label] = counts.get(label, 0) + 1
                 return
             if other is None or other.version < x.version:
@@ -156,4 +149,4 @@ def belongs(x: Interaction, marker: Marker) -> bool:
     """Whether an interaction would have joined an archived chain."""
     if x.key in marker.interactions or (x.case_id and x.case_id == marker.case_id):
         return True
-    return not x.case_id and marker.start - CHAIN_GAP <= x.start <= marker.activity + CHAIN_GAP
+    return x.identified and not x.case_id and marker.start - CHAIN_GAP <= x.start <= marker.activity + CHAIN_GAP

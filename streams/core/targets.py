@@ -11,15 +11,19 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from hashlib import blake2b
 from itertools import combinations
-from typing import Final, NamedTuple
+from math import inf
+from typing import Final, NamedTuple, get_args
 
 from msgspec import Struct, field, json
+
+from schemas.events import Channel
 
 COUNTING_RULES: Final = "1"
 WEIGHTS: Final = {"channel": 1, "team": 2, "queue": 4, "segment": 4}
 KINDS: Final = {"wait": "seconds", "hold": "seconds", "transfers": "count", "excessive_transfers": "count"}
 SECOND: Final = 1_000
 DAY: Final = 86_400 * SECOND
+FOREVER: Final = 1 << 60
 MEMO: Final = 10_000
 
 SHORT: Final = 10 * SECOND
@@ -140,7 +144,7 @@ class Rules(Struct, frozen=True, kw_only=True):
         ]  # fmt: skip
         if not rows:
             return None
-        best = max(rows, key=lambda t: (t.weight, not t.default, t.since))
+        best = max(rows, key=lambda t: (not t.default, t.weight, t.since))
         return Expected(best.amount, best.scope)
 
     def queue_team(self, queue: str) -> str:
@@ -163,7 +167,7 @@ def parse(text: str) -> Rules:
     if unknown := set(document) - known:
         message = f"targets: unknown table {min(unknown)!r}; known are {', '.join(sorted(known))}"
         raise ValueError(message)
-    rows = tuple(target(row, number) for number, row in enumerate(document.get("target", ()), 1))
+    rows = tuple(target(row, number) for number, row in enumerate(tables(document, "target"), 1))
     check(rows)
     replaced = {(t.kind, t.scope) for t in rows if not t.since and len(t.conditions) <= 1} | {
         (t.kind, d.scope) for t in rows if not t.conditions and not t.since for d in DEFAULTS if d.kind == t.kind
@@ -171,10 +175,19 @@ def parse(text: str) -> Rules:
     defaults = tuple(d for d in DEFAULTS if (d.kind, d.scope) not in replaced)
     return Rules(
         targets=defaults + rows,
-        objectives=tuple(objective(row, number) for number, row in enumerate(document.get("objective", ()), 1)),
+        objectives=tuple(objective(row, number) for number, row in enumerate(tables(document, "objective"), 1)),
         representatives=names(document, "representatives"),
         queues=names(document, "queues"),
     )
+
+
+def tables(document: Mapping[str, object], name: str) -> list[dict[str, object]]:
+    """The rows of an array of tables."""
+    rows = document.get(name, [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        message = f"targets: {name} must be written as [[{name}]], one for each row"
+        raise ValueError(message)
+    return rows
 
 
 def target(row: Mapping[str, object], number: int) -> Target:
@@ -189,8 +202,9 @@ def target(row: Mapping[str, object], number: int) -> Target:
         message = f"{where} ({kind}): unknown key {min(unknown)!r}; a {kind} row has {unit}, from, {', '.join(WEIGHTS)}"
         raise ValueError(message)
     value = row.get(unit)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        message = f"{where} ({kind}): {unit} must be a number above 0, not {value!r}"
+    number_ = int if unit == "count" else int | float
+    if isinstance(value, bool) or not isinstance(value, number_) or not 0 < value < inf:
+        message = f"{where} ({kind}): {unit} must be a {'whole ' if unit == 'count' else ''}number above 0, not {value!r}"
         raise ValueError(message)
     amount = round(value * SECOND) if unit == "seconds" else int(value)
     if kind == "wait" and amount <= SHORT:
@@ -201,6 +215,9 @@ def target(row: Mapping[str, object], number: int) -> Target:
         if not isinstance(condition, str) or not condition:
             message = f"{where} ({kind}): {name} must be a name, not {condition!r}"
             raise ValueError(message)
+    if "channel" in row and row["channel"] not in get_args(Channel):
+        message = f"{where} ({kind}): there is no channel {row['channel']!r}; there are {', '.join(filter(None, get_args(Channel)))}"
+        raise ValueError(message)
     names_ = {name: str(row.get(name, "")) for name in WEIGHTS}
     return Target(kind=kind, amount=amount, since=since(row.get("from"), where), default=False, **names_)
 
@@ -245,7 +262,11 @@ def objective(row: Mapping[str, object], number: int) -> Objective:
     if unknown := set(row) - {"name", "ratio", "team", "channel", "queue"}:
         message = f"targets: objective {number}: unknown key {min(unknown)!r}; known are name, ratio, team, channel, queue"
         raise ValueError(message)
-    return Objective(name=name, ratio=float(ratio), **{k: str(row[k]) for k in ("team", "channel", "queue") if k in row})
+    conditions = {k: row[k] for k in ("team", "channel", "queue") if k in row}
+    if wrong := [k for k, v in conditions.items() if not isinstance(v, str)]:
+        message = f"targets: objective {number}: {wrong[0]} must be a name, not {conditions[wrong[0]]!r}"
+        raise ValueError(message)
+    return Objective(name=name, ratio=float(ratio), **{k: str(v) for k, v in conditions.items()})
 
 
 def names(document: Mapping[str, object], table: str) -> dict[str, str]:
