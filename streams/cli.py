@@ -5,6 +5,7 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
@@ -13,7 +14,9 @@ import typer
 from rich.console import Console
 
 from schemas.sources import FORMATS
-from streams.commands.files import BadDataError, Intake, open_format, opened, reading, standard_output, writing
+from streams.commands.files import BadDataError, Intake, open_format, opened, reading, standard_output, tell, writing
+from streams.core.targets import FOREVER
+from streams.replay import Replay
 
 app = typer.Typer(
     name="karar",
@@ -61,7 +64,7 @@ def replay(
     format_: Format,
     mapping: Mapped = None,
     targets: Annotated[list[Path] | None, typer.Option("--targets", metavar="T", help="Targets (TOML); two print the difference.")] = None,
-    now: Annotated[str, typer.Option("--now", metavar="INSTANT", help="RFC 3339; default: the last event.")] = "",
+    now: Annotated[str, typer.Option("--now", metavar="INSTANT", help="RFC 3339, fixes the clock; default: the last event.")] = "",
     chains: Annotated[Path | None, typer.Option("--chains", metavar="OUT.jsonl", help="Write every chain.")] = None,
     metrics: Annotated[Path | None, typer.Option("--metrics", metavar="OUT.prom", help="Write the ledger as a worker serves it.")] = None,
     partitions: Annotated[int, typer.Option("--partitions", min=1, max=1024, help="In-memory partitions.")] = 1,
@@ -75,13 +78,18 @@ def replay(
     if len(rules) > 2:  # noqa: PLR2004 - a difference has two sides
         message = f"--targets: at most two files can be compared, not {len(rules)}"
         raise ValueError(message)
-    sources = [(path, open_format(format_, mapping)) for path in files]
-    run = command.Run(sources, rules, command.identity_of(os.environ), partitions)
+    sources = [(path, open_format(format_, mapping, Path(path).stem if len(files) > 1 else "")) for path in files]
+    until = instant_of(now) if now else None
+    for path in filter(None, (metrics, chains)):
+        with writing(path, "ab"):
+            pass  # what cannot be written is said before a long read, not after
+    identity = command.identity_of(os.environ)
+    run = command.Run(sources, [Replay(r, identity, partitions, FOREVER, until) for r in rules])
     run.read(wall_clock(), Console(stderr=True))
     if not run.events:
         message = f"{', '.join(files)}: no event in {sum(i.rejected + i.ignored for i in run.intakes):,} records; is --format right?"
         raise BadDataError(message)
-    run.finish(instant_of(now) if now else None)
+    run.finish()
     if metrics is not None:
         written(metrics, run.replays[0].metrics())
     if chains is not None:
@@ -97,12 +105,7 @@ def convert(file: Annotated[str, typer.Argument(metavar="FILE")], *, format_: Fo
     from schemas.codec import encode  # noqa: PLC0415
 
     source = open_format(format_, mapping)
-    errors = Console(stderr=True)
-
-    def tell(number: int, x: object) -> None:
-        errors.print(f"{file}:{number}: {x.reason}: {x.where}", markup=False, highlight=False, soft_wrap=True)  # type: ignore[attr-defined]
-
-    intake = Intake(source, wall_clock(), tell)
+    intake = Intake(source, wall_clock(), partial(tell, Console(stderr=True), file))
     with opened(file) as stream, standard_output() as write:
         for event in reading(file, intake.read(stream)):
             write(encode(event) + b"\n")
@@ -181,10 +184,10 @@ def instant_of(text: str) -> int:
     """An RFC 3339 instant in ms; without an offset it is UTC. ValueError: one line."""
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
         message = f"--now: {text!r} is not an instant such as 2026-01-31T09:00:00Z"
         raise ValueError(message) from None
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def written(path: Path, content: bytes) -> None:

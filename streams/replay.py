@@ -67,10 +67,11 @@ class Shard:
 class Replay:
     """Both stages over ``partitions`` in-memory partitions.
 
-    ``now`` is the newest event time so far, and what `finish` is told; ``kept`` how long the state of a closed chain is kept (ms).
+    ``now`` is the newest event time so far, and what `finish` is told, unless ``clock`` fixes it; ``kept``: how long the state of a
+    closed chain is kept (ms).
     """
 
-    def __init__(self, rules: Rules, identity: Identity, partitions: int = 1, kept: int = KEPT) -> None:
+    def __init__(self, rules: Rules, identity: Identity, partitions: int = 1, kept: int = KEPT, clock: int | None = None) -> None:
         self.rules = rules
         self.assembles = [Assemble(identity, kept) for _ in range(partitions)]
         self.stitches = [Stitch(rules, kept) for _ in range(partitions)]
@@ -80,7 +81,8 @@ class Replay:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.journals = [Journal() for _ in range(partitions)]
         self.archives = [Journal() for _ in range(partitions)]
-        self.now = 0
+        self.clock = clock
+        self.now = 0 if clock is None else clock
 
     def slices(self, events: Iterable[Event]) -> Iterator[list[Event]]:
         """Events cut as a consumer would get them: at most `SLICE` for each partition at a time."""
@@ -96,7 +98,8 @@ class Replay:
         for x in events:
             if type(x) is not Reset:
                 grouped.setdefault((x.source, x.interaction_id), []).append(x)
-        self.now = max([self.now, now, *(x.at for x in events)])
+        if self.clock is None:
+            self.now = max([self.now, now, *(x.at for x in events)])
         sent = self.reset(resets) if resets else []
         for group in grouped.values():
             key = key_of(group[0])
@@ -153,7 +156,8 @@ class Replay:
 
     def finish(self, now: int | None = None) -> None:
         """Time goes on to ``now`` (the last event unless given)."""
-        self.now = max(self.now, now or 0)
+        if self.clock is None:
+            self.now = max(self.now, now or 0)
         self.sweep()
         self.post()
 

@@ -16,7 +16,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS: Final = (
-    Setting("KARAR_PEPPER", "", "key of the pseudonyms (HMAC-SHA-256) that customers' identifiers become", secret=True),
+    Setting("KARAR_PEPPER", "karar", "key of the pseudonyms (HMAC-SHA-256) that customers' identifiers become: set your own", secret=True),
     Setting("KARAR_BLOCKED", "", "identifier values that identify nobody, comma-separated, besides anonymous, unknown, restricted, …"),
     Setting("KARAR_TARGETS", "", "targets file (TOML) where a command is given none"),
 )

@@ -66,6 +66,8 @@ def headline(replay: Replay, totals: Totals, events: int, rejected: int, seconds
         Text(f"{events:,} events read, {rejected:,} refused, in {seconds:.1f} s"),
     ]  # fmt: skip
     balance = "trial balance 0" if not replay.differences() else "TRIAL BALANCE NOT 0"
+    if lost := losses(replay):
+        lines.append(Text(lost, style="red"))
     lines.append(Text(f"now {now:%Y-%m-%d %H:%M:%S} UTC; {balance}" if now else "no events"))
     return Panel(Group(*lines), title="Karar", title_align="left", expand=False)
 
@@ -76,6 +78,14 @@ def table_of(*columns: str, names: int = 1) -> Table:
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place < names else "right")
     return table
+
+
+def losses(replay: Replay) -> str:
+    """What was read and could not be counted, by reason."""
+    late = sum(n for key, n in replay.counts.items() if key[0] == "too_late_total" or key[-1] == "too_late")
+    truncated = sum(n for key, n in replay.counts.items() if key[0] == "truncated_total")
+    told = (f"{late:,} too late" if late else "", f"{truncated:,} beyond what one interaction may have" if truncated else "")
+    return "not counted: " + ", ".join(filter(None, told)) if late or truncated else ""
 
 
 def add(table: Table, *cells: str) -> None:

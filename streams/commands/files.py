@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -44,16 +44,26 @@ class Intake:
                         yield checked
 
 
-def open_format(name: str, mapping: Path | None) -> Source:
-    """The adapter for a format. ValueError: one line that says what, where, what to do."""
+def open_format(name: str, mapping: Path | None, part: str = "") -> Source:
+    """The adapter for a format. ValueError: one line that says what, where, what to do.
+
+    ``part`` names one of several files whose rows have no id of their own: line 2 of one is not line 2 of the other.
+    """
     if mapping is None:
         return open_source(name)
     text = text_of(mapping)
     try:
-        return open_source(name, read_mapping(text))
+        read = read_mapping(text)
+        numbered = part and "interaction_id" not in read.columns.values()
+        return open_source(name, read, f"{read.source or name}/{part}" if numbered else "")
     except ValueError as error:
         message = f"{mapping}: {error}"
         raise ValueError(message) from None
+
+
+def tell(console: Console, path: str, number: int, x: Rejected) -> None:
+    """One refused record, one line."""
+    console.print(f"{path}:{number}: {x.reason}: {x.where}", markup=False, highlight=False, soft_wrap=True)
 
 
 def text_of(path: Path) -> str:
@@ -86,10 +96,10 @@ def opened(path: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
+def writing(path: Path, mode: Literal["wb", "ab"] = "wb") -> Iterator[BinaryIO]:
     """A file to write. ValueError: one line."""
     try:
-        with path.open("wb") as stream:
+        with path.open(mode) as stream:
             yield stream
     except OSError as error:
         message = f"{path}: cannot be written: {error.strerror}"

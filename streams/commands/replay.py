@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -10,16 +11,15 @@ import orjson
 from msgspec import to_builtins
 from rich.console import Console
 
-from schemas.codec import Rejected
 from schemas.events import Event
 from schemas.sources import Source
-from streams.commands.files import Intake, opened, progress, reading, text_of, writing
+from streams.commands.files import Intake, opened, progress, reading, tell, text_of, writing
 from streams.core.facts import Account
 from streams.core.identity import BLOCKED, Identity
 from streams.core.public import service_chains
 from streams.core.step import HEADER
 from streams.core.stitch import STATE
-from streams.core.targets import FOREVER, Rules, parse
+from streams.core.targets import Rules, parse
 from streams.replay import Replay
 from streams.settings import value
 from streams.summary import difference_table, print_summary
@@ -30,7 +30,7 @@ GARBAGE: Final = 100_000
 def identity_of(environment: Mapping[str, str]) -> Identity:
     """How identifiers become keys, from the settings."""
     blocked = {v.strip().lower() for v in value(environment, "KARAR_BLOCKED").split(",")}
-    return Identity(blocked=BLOCKED | blocked, pepper=value(environment, "KARAR_PEPPER").encode() or b"karar")
+    return Identity(blocked=BLOCKED | blocked, pepper=value(environment, "KARAR_PEPPER").encode())
 
 
 def rules_of(path: Path | None) -> Rules:
@@ -47,9 +47,9 @@ def rules_of(path: Path | None) -> Rules:
 class Run:
     """One or more replays of the same files, one for each set of rules."""
 
-    def __init__(self, sources: Iterable[tuple[str, Source]], rules: Iterable[Rules], identity: Identity, partitions: int) -> None:
+    def __init__(self, sources: Iterable[tuple[str, Source]], replays: Iterable[Replay]) -> None:
         self.sources = list(sources)
-        self.replays = [Replay(r, identity, partitions, FOREVER) for r in rules]
+        self.replays = list(replays)
         self.intakes: list[Intake] = []
         self.seconds = 0.0
 
@@ -59,7 +59,7 @@ class Run:
         gc.freeze()
         gc.set_threshold(GARBAGE, 50, 50)
         for path, source in self.sources:
-            intake = Intake(source, wall, lambda number, x, path=path: tell(console, path, number, x))  # type: ignore[misc]
+            intake = Intake(source, wall, partial(tell, console, path))
             self.intakes.append(intake)
             with opened(path) as stream, progress(path, Path(path).name) as report:
                 for _ in self.feed(reading(path, intake.read(stream))):
@@ -74,10 +74,10 @@ class Run:
                 replay.take(part)
             yield len(part)
 
-    def finish(self, now: int | None) -> None:
-        """Time goes on to ``now``, the last event unless given."""
+    def finish(self) -> None:
+        """Time goes on to the last event, where it is not fixed."""
         for replay in self.replays:
-            replay.finish(now)
+            replay.finish()
 
     @property
     def events(self) -> int:
@@ -95,11 +95,6 @@ class Run:
         if len(self.replays) > 1:
             table = difference_table(*self.replays[:2])
             console.print(table if table.row_count else "The two sets of targets make no difference.")
-
-
-def tell(console: Console, path: str, number: int, x: Rejected) -> None:
-    """One refused record, one line."""
-    console.print(f"{path}:{number}: {x.reason}: {x.where}", markup=False, highlight=False, soft_wrap=True)
 
 
 def write_chains(path: Path, replay: Replay) -> int:
