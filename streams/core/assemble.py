@@ -58,7 +58,7 @@ class Assemble:
     def step(self, key: bytes, old: bytes | None, records: Sequence[e.Event], now: int) -> Change:
         """Events for one key. Returns the new event set and, if the interaction changed, its snapshot for the customer."""
         if key == RESETS:
-            return self.reset(records)
+            return self.reset(old, records)
         if old is not None and records and now >= due_of(old) - self.kept:
             return Change(value=old, due=due_of(old), counts=too_late(records))
         state = STATE.decode(old[HEADER:]) if old is not None else Assembled(0, "", b"", [])
@@ -88,8 +88,10 @@ class Assemble:
         value = seal(due, ENCODE(held), is_open=not folded.over)
         return Change(value=value, due=due, outputs=outputs, counts=counts)
 
-    def reset(self, records: Iterable[e.Event]) -> Change:
+    def reset(self, old: bytes | None, records: Iterable[e.Event]) -> Change:
         """Publisher-wide resets: remembered for every interaction of the source, and every open one is looked at again."""
+        if old is not None:
+            self.share(old)
         added = False
         for x in records:
             places = self.resets.setdefault(x.source, [])
