@@ -9,8 +9,8 @@ from typing import Final
 from schemas.records import Interaction, Touch, Work
 from streams.core.chain import Chain, place
 from streams.core.links import Link, weakest
-from streams.core.reading import NEVER, Facts, Key, Reading, Transfer
-from streams.core.step import Difference
+from streams.core.reading import Facts, Key, Reading, Transfer
+from streams.core.step import NEVER, Difference
 from streams.core.targets import DAY, WRAP_UP, Rules
 
 PERFECT: Final = 1000

@@ -10,18 +10,17 @@ from schemas.records import Entry, Guest, Handover, Interaction, Touch
 from streams.core.contact import NO_SHOW
 from streams.core.interaction import settle
 from streams.core.links import Link, counted, timed
+from streams.core.step import NEVER
 from streams.core.targets import JOINED, SHORT, Expected, Rules
+from streams.core.waits import GIVEN_UP, Wait
 
 Key = tuple[str | int, ...]
 Facts = dict[Key, int]
 
 TRANSFERS: Final = frozenset({"blind", "consult", "introduced", "requeue", "external"})
-GIVEN_UP: Final = frozenset({"abandoned", NO_SHOW})
 UNSERVED: Final = {"abandoned": "abandoned", NO_SHOW: NO_SHOW, "timeout": "left", "opt_out": "left", "withdrawn": "left"}
 BLAMELESS: Final = frozenset({"callback", "unknown"})
 FAILED: Final = frozenset({"abandoned", "expired"})
-UNSETTLED: Final = frozenset({"", "unknown"})
-NEVER: Final = 1 << 62
 
 
 class Transfer(NamedTuple):
@@ -34,33 +33,6 @@ class Transfer(NamedTuple):
     queue: str
     sender: str
     segment: str
-
-
-class Wait:
-    """Consecutive entries without a touch between: one link against the first queue's target."""
-
-    __slots__ = ("entries", "expected", "length", "queue")
-
-    def __init__(self, entries: list[Entry], expected: Expected | None) -> None:
-        self.entries = entries
-        self.expected = expected
-        self.length = 0
-        self.queue = ""
-        for entry in entries:
-            self.length += entry.waited
-            if not self.queue and expected is not None and self.length > expected.amount:
-                self.queue = entry.queue
-        self.queue = self.queue or entries[-1].queue
-
-    @property
-    def short(self) -> bool:
-        """Given up so early that nobody is to blame."""
-        return self.entries[-1].exit in GIVEN_UP and self.length < SHORT
-
-    @property
-    def scored(self) -> bool:
-        """Whether an expectation applies to it: settled, of known length, not short."""
-        return self.expected is not None and self.entries[-1].exit not in UNSETTLED and not self.short
 
 
 class Reading:
