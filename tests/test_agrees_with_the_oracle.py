@@ -27,13 +27,21 @@ from streams.replay import Replay
 from streams.simulate import simulate
 from tests import oracle
 from tests.chaos import chaos
-from tests.core import facts
+from tests.core import accounts, facts
 from tests.shared import LOOKALIKES, ROOT, shared
 
 SHUFFLES: Final = int(os.environ.get("KARAR_SHUFFLES", "6"))
 """How many orders of arrival each set of events is tried in; `make shuffles` tries 200."""
 
 HOUR: Final = 3_600_000
+TEAMS: Final = {"ann": "red", "bob": "green"}
+QUEUES: Final = {"A": "front", "B": "red"}
+CONFIGURED: Final = (
+    (Rules(), oracle.DEFAULTS),
+    (Rules(representatives=TEAMS, queues=QUEUES), oracle.Rules(team_of_representative=TEAMS, team_of_queue=QUEUES)),
+)
+"""Teams as nobody configured them, and as somebody did."""
+
 LATER: Final = (0, 1, 10_000, 900_000, 10**8, 10**9, 3 * 10**9)
 
 
@@ -51,7 +59,19 @@ def test_a_fixed_battery_has_the_facts_of_the_oracle() -> None:
         random = Random(seed)
         events = list(chaos(random, 3, 18))
         now = max(x.at for x in events) + random.choice(LATER)
-        assert facts(events, now) == oracle.facts(events, now), f"seed {seed}"
+        ours, theirs = random.choice(CONFIGURED)
+        assert facts(events, now, ours) == oracle.facts(events, now, theirs), f"seed {seed}"
+
+
+def test_chains_hold_the_same_contacts_under_the_same_ids() -> None:
+    """What belongs together, by case, time and link; the older id stays."""
+    for seed in range(600):
+        random = Random(seed)
+        events = list(chaos(random, 5, 8))
+        now = max(x.at for x in events)
+        ours = [(c.id, [r.record.key for r in c.readings], c.activity) for account in accounts(events, now) for c in account.chains]
+        theirs = [(c["id"], c["interactions"], c["activity"]) for c in oracle.chains(events, now)]
+        assert sorted(ours) == sorted(theirs), f"seed {seed}"
 
 
 def nonsense() -> list[Event]:
