@@ -12,7 +12,7 @@ is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_inf
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## real Kafka, a worker and a simulated contact center
+demo: ## (still to come) real Kafka, a worker and a simulated contact center
 	$(error demo: does not exist yet, it comes with the worker)
 
 test: $(STAMP) ## run every test; schemas and streams/core must be covered to 95 %
@@ -28,9 +28,9 @@ bench: $(STAMP) ## measure the speed of the core over a simulated week, with the
 	@$(BIN)/python -m tests.bench.core --profile
 
 shuffles: $(STAMP) ## the oracle against 200 orders of arrival of each set of events (about 15 minutes)
-	@KARAR_SHUFFLES=200 $(BIN)/pytest -q tests/test_agrees_with_the_oracle.py
+	@KARAR_SHUFFLES=200 $(BIN)/pytest -q --timeout=3600 tests/test_agrees_with_the_oracle.py
 
-soak: ## kill workers for hours and count what is lost (nothing)
+soak: ## (still to come) kill workers for hours and count what is lost (nothing)
 	$(error soak: does not exist yet, it comes with the engine)
 
 venv: $(STAMP) ## make .venv with exactly what constraints.txt pins

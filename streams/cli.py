@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from schemas.sources import FORMATS
-from streams.commands.files import BadDataError, Intake, open_format, opened, reading, standard_output, tell, writing
+from streams.commands.files import BadDataError, Intake, check_outputs, open_format, opened, reading, standard_output, tell, writing
 from streams.core.targets import FOREVER
 from streams.replay import Replay
 
@@ -38,7 +38,9 @@ PIPE_WIDTH: Final = 160
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to read; - is standard input.")]
 Format = Annotated[str, typer.Option("--format", metavar="F", help=f"One of: {', '.join(FORMATS)}.")]
-Mapped = Annotated[Path | None, typer.Option("--mapping", metavar="M.toml", help="Columns to fields (format csv).")]
+Mapped = Annotated[
+    Path | None, typer.Option("--mapping", metavar="M.toml", help="Columns to fields (csv); the time zone (asterisk-queue-log).")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -63,7 +65,9 @@ def replay(
     *,
     format_: Format,
     mapping: Mapped = None,
-    targets: Annotated[list[Path] | None, typer.Option("--targets", metavar="T", help="Targets (TOML); two print the difference.")] = None,
+    targets: Annotated[
+        list[Path] | None, typer.Option("--targets", metavar="T", help="Targets (TOML); a second file prints what differs.")
+    ] = None,
     now: Annotated[str, typer.Option("--now", metavar="INSTANT", help="RFC 3339, fixes the clock; default: the last event.")] = "",
     chains: Annotated[Path | None, typer.Option("--chains", metavar="OUT.jsonl", help="Write every chain.")] = None,
     metrics: Annotated[Path | None, typer.Option("--metrics", metavar="OUT.prom", help="Write the ledger as a worker serves it.")] = None,
@@ -80,14 +84,14 @@ def replay(
         raise ValueError(message)
     sources = [(path, open_format(format_, mapping, Path(path).stem if len(files) > 1 else "")) for path in files]
     until = instant_of(now) if now else None
-    for path in filter(None, (metrics, chains)):
-        with writing(path, "ab"):
-            pass  # what cannot be written is said before a long read, not after
+    check_outputs(files, filter(None, (metrics, chains)))
     identity = command.identity_of(os.environ)
     run = command.Run(sources, [Replay(r, identity, partitions, FOREVER, until) for r in rules])
     run.read(wall_clock(), Console(stderr=True))
     if not run.events:
-        message = f"{', '.join(files)}: no event in {sum(i.rejected + i.ignored for i in run.intakes):,} records; is --format right?"
+        message = (
+            f"{', '.join(files)}: no event in {sum(i.rejected + i.ignored.total() for i in run.intakes):,} records; is --format right?"
+        )
         raise BadDataError(message)
     run.finish()
     if metrics is not None:
@@ -100,7 +104,12 @@ def replay(
 
 
 @app.command()
-def convert(file: Annotated[str, typer.Argument(metavar="FILE")], *, format_: Format, mapping: Mapped = None) -> None:
+def convert(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to read; - is standard input.")],
+    *,
+    format_: Format,
+    mapping: Mapped = None,
+) -> None:
     """Write canonical events as JSON lines to standard output; what is rejected goes to standard error with line and reason."""
     from schemas.codec import encode  # noqa: PLC0415
 

@@ -100,6 +100,8 @@ class Replay:
                 grouped.setdefault((x.source, x.interaction_id), []).append(x)
         if self.clock is None:
             self.now = max([self.now, now, *(x.at for x in events)])
+        elif ahead := sum(x.at > self.clock for x in events):
+            self.counts["after_now_total",] += ahead
         sent = self.reset(resets) if resets else []
         for group in grouped.values():
             key = key_of(group[0])

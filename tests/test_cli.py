@@ -250,9 +250,10 @@ def test_two_targets_print_the_difference(tmp_path: Path) -> None:
     told = [line.split() for line in said.out.splitlines()]
 
     assert said.status == 0
-    assert ["contacts_answered_in_target_total", "call,", "A", "0", "1"] in told
-    assert ["moments_judged_total", "call,", "blue,", "lost", "1", "0"] in told
-    assert "make no difference" in karar(tmp_path, "replay", "late.jsonl", "--format", "events", *both[:2], *both[:2]).out
+    assert ["contacts_answered_in_target_total", "channel=call,", "queue=A", "0", "1"] in told
+    assert ["moments_judged_total", "channel=call,", "team=blue,", "result=lost", "1", "0"] in told
+    same = karar(tmp_path, "replay", "late.jsonl", "--format", "events", *both[:2], *both[:2])
+    assert same.out.splitlines()[-2:] == ["What the second targets change", "Nothing."]
 
 
 def test_the_difference_names_its_series_in_full_in_a_pipe(tmp_path: Path) -> None:

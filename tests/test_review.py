@@ -61,7 +61,7 @@ def test_a_target_for_everything_goes_before_the_defaults_from_its_day_on() -> N
         ("target = 5", "target must be written as [[target]]"),
         ('objective = ["a"]', "objective must be written as [[objective]]"),
         ('[[target]]\nkind = "wait"\nseconds = inf', "seconds must be a number above 0"),
-        ('[[target]]\nkind = "transfers"\ncount = 1.9', "count must be a whole number above 0"),
+        ('[[target]]\nkind = "transfers"\ncount = 1.9', "count must be a whole number from 0"),
         ('[[target]]\nkind = "wait"\nseconds = 30\nchannel = "cal"', "there is no channel 'cal'"),
         ('[[objective]]\nname = "a"\nratio = 0.5\nteam = 5', "team must be a name, not 5"),
     ],
@@ -123,3 +123,45 @@ def test_an_instant_fixes_the_clock(tmp_path: Path) -> None:
         served = (tmp_path / "m").read_text(encoding="utf-8")
         assert ('karar_chains_open{shard="stitch-0"} 1.0' in served) == is_open
         assert ("karar_chains_closed_total" in served) == (not is_open)
+
+
+def test_a_call_over_midnight_is_one_call_in_two_files(tmp_path: Path) -> None:
+    """Rows are numbered by file; what names its interaction belongs together all the same."""
+    (tmp_path / "m.toml").write_text(
+        'source = "log"\n[time]\nformat = "iso"\n[columns]\nwho = "representative"\ncall = "interaction_id"\nline = "queue"\n'
+        '[events]\ncolumn = "what"\n[events.values]\nin = [{type = "queued", at = "t"}]\nup = [{type = "answered", at = "t"}]\n',
+        encoding="utf-8",
+    )
+    for day, row in (("d1", "2024-01-01T23:59:50Z,in,M1,,A"), ("d2", "2024-01-02T00:00:05Z,up,M1,ann,A")):
+        (tmp_path / f"{day}.csv").write_text(f"t,what,call,who,line\n{row}\n", encoding="utf-8")
+    said = karar(tmp_path, "replay", "d1.csv", "d2.csv", "--format", "csv", "--mapping", "m.toml")
+
+    assert ["call", "A", "1", "1", "1", "0", "15.0", "s"] in [line.split() for line in said.out.splitlines()]
+
+
+def test_no_input_is_written_over(tmp_path: Path) -> None:
+    """Nothing is lost: an output that is an input, or the other output, is refused before anything is read."""
+    line = encode(call("c1").queued(0, "A").events[0])
+    (tmp_path / "log").write_bytes(line)
+    for options in (("--metrics", "log"), ("--chains", "./log"), ("--metrics", "new", "--chains", "new")):
+        said = karar(tmp_path, "replay", "log", "--format", "events", *options)
+
+        assert said.status == 2
+        assert "would be written over" in said.lines[0]
+    assert (tmp_path / "log").read_bytes() == line
+    assert not (tmp_path / "new").exists()
+
+
+def test_line_100_is_told_as_it_is(tmp_path: Path) -> None:
+    """A refusal names file, line and reason, and nothing of it is taken for a picture."""
+    (tmp_path / "bad").write_bytes(b"x\n" * 100)
+
+    assert karar(tmp_path, "convert", "bad", "--format", "events").lines[-1].startswith("bad:100: malformed: ")
+
+
+def test_what_is_ignored_is_said_with_its_reason(tmp_path: Path) -> None:
+    """Unknown types are counted and kept out."""
+    unknown = b'{"type":"sneezed","id":"1","source":"s","interaction_id":"i","at":1767600000000}\n'
+    (tmp_path / "log").write_bytes(unknown + encode(call("c1").queued(0, "A").events[0]))
+
+    assert "1 events read, 0 refused, 1 ignored (1 unknown type)" in karar(tmp_path, "replay", "log", "--format", "events").out

@@ -119,12 +119,20 @@ def test_a_wait_target_above_short_is_accepted() -> None:
     assert evaluations(row("wait", 10.001), waited(10.001)) == {("wait", "all", "none", "met"): 1}
 
 
-@pytest.mark.parametrize("kind", ["wait", "hold", "transfers", "excessive_transfers"])
+@pytest.mark.parametrize("kind", ["wait", "hold", "excessive_transfers"])
 @pytest.mark.parametrize("amount", [0, -1])
 def test_a_target_of_zero_is_refused(kind: str, amount: int) -> None:
-    """Target 0 refused."""
+    """Time: … target 0 refused."""
     with pytest.raises(ValueError, match=kind):
         parse(row(kind, amount))
+
+
+def test_no_transfer_at_all_may_be_expected() -> None:
+    """Counts: (target+1) / (max(actual, target)+1): with target 0 the first transfer scores 1/2."""
+    transferred = call("c1", phone="1").answered(0, "ann", team="A").transferred(10, "blind").answered(20, "bob", team="B").ended(30)
+
+    assert evaluations(row("transfers", 0), transferred) == {("transfers", "all", "none", "missed"): 1}
+    assert counted("link_score_ratio", transferred, now=LATER, rules=parse(row("transfers", 0))) == {("handover", 500): 1}
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,12 @@ LONGEST_NAME: Final = 256
 __all__ = ["COMING", "FORMATS", "Mapping", "Read", "Source", "open_source", "read_mapping"]
 
 
-def open_source(format: str, mapping: Mapping | None = None, source_name: str = "") -> Source:  # noqa: A002 - the option's name
+def open_source(format: str, mapping: Mapping | None = None, source_name: str = "", part: str = "") -> Source:  # noqa: A002 - the option's name
     """The adapter for a format; `source_name` names the events' source, else the mapping does, else the format.
 
-    `csv` needs a mapping; of a mapping, `asterisk-queue-log` uses the name and the zone, `events` nothing. ValueError (one line) for
-    a format that does not exist or is still to come, and for a mapping that cannot work.
+    `csv` needs a mapping; of a mapping, `asterisk-queue-log` uses the name and the zone, `events` nothing. `part` names one of several
+    files of one log, whose rows may have no ids but their line numbers. ValueError (one line) for a format that does not exist or is
+    still to come, and for a mapping that cannot work.
     """
     source = source_name or (mapping.source if mapping else "") or format
     if len(source) > LONGEST_NAME:
@@ -33,7 +34,7 @@ def open_source(format: str, mapping: Mapping | None = None, source_name: str = 
         case "csv":
             if mapping is None:
                 raise ValueError("format csv needs a mapping of columns to fields; docs/examples/callcenter.toml is one")
-            return CsvLog(mapping, source)
+            return CsvLog(mapping, source, part)
         case _ if format in COMING:
             raise ValueError(f"format {format} is still to come; there are: {', '.join(FORMATS)}")
         case _:

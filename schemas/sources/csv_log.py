@@ -52,11 +52,12 @@ class CsvLog:
 
     name: Final = "csv"
 
-    def __init__(self, mapping: Mapping, source: str) -> None:
+    def __init__(self, mapping: Mapping, source: str, part: str = "") -> None:
         """Checks the mapping; `source` is the event source's name."""
         check(mapping)
         self._mapping = mapping
         self._source = source
+        self._part = f"{part}:" if part else ""
         self._instant = reader(mapping.time.format, zone_of(mapping.time.zone))
         self._layout: _Layout | None = None
 
@@ -167,7 +168,8 @@ class CsvLog:
         return events
 
     def _fields(self, cells: list[str], number: int, layout: _Layout) -> dict[str, object] | Rejected:
-        fields: dict[str, object] = {"interaction_id": f"{self._source}-{number}", "id": str(number)}
+        place_in_log = f"{self._part}{number}"
+        fields: dict[str, object] = {"interaction_id": f"{self._source}-{place_in_log}", "id": place_in_log}
         for place, field, blocked in layout.texts:
             if (text := cells[place]) and text.casefold() not in blocked:
                 fields[field] = text

@@ -2,13 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from errno import EACCES, EISDIR, ENOENT
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from schemas.codec import Ignored, Rejected, check_time
 from schemas.events import Event
@@ -26,7 +29,8 @@ class Intake:
 
     def __init__(self, source: Source, wall: int, refused: Callable[[int, Rejected], None]) -> None:
         self.source, self.wall, self.refused = source, wall, refused
-        self.events = self.rejected = self.ignored = 0
+        self.events = self.rejected = 0
+        self.ignored: Counter[str] = Counter()
 
     def read(self, stream: BinaryIO) -> Iterator[Event]:
         """The events of a stream; what is rejected is told with its line and reason."""
@@ -38,7 +42,7 @@ class Intake:
                         self.rejected += 1
                         self.refused(read.number, checked)
                     case Ignored():
-                        self.ignored += 1
+                        self.ignored[checked.reason] += 1
                     case _:
                         self.events += 1
                         yield checked
@@ -53,9 +57,7 @@ def open_format(name: str, mapping: Path | None, part: str = "") -> Source:
         return open_source(name)
     text = text_of(mapping)
     try:
-        read = read_mapping(text)
-        numbered = part and "interaction_id" not in read.columns.values()
-        return open_source(name, read, f"{read.source or name}/{part}" if numbered else "")
+        return open_source(name, read_mapping(text), part=part)
     except ValueError as error:
         message = f"{mapping}: {error}"
         raise ValueError(message) from None
@@ -63,7 +65,7 @@ def open_format(name: str, mapping: Path | None, part: str = "") -> Source:
 
 def tell(console: Console, path: str, number: int, x: Rejected) -> None:
     """One refused record, one line."""
-    console.print(f"{path}:{number}: {x.reason}: {x.where}", markup=False, highlight=False, soft_wrap=True)
+    console.print(Text(f"{path}:{number}: {x.reason}: {x.where}"), soft_wrap=True)
 
 
 def text_of(path: Path) -> str:
@@ -95,11 +97,24 @@ def opened(path: str) -> Iterator[BinaryIO]:
         yield stream
 
 
+def check_outputs(inputs: Iterable[str], outputs: Iterable[Path]) -> None:
+    """Refuses what cannot be written, or what would be written over, before a long read. ValueError: one line."""
+    taken = [Path(path).resolve() for path in inputs]
+    for path in outputs:
+        if path.resolve() in taken:
+            message = f"{path}: would be written over; name another file for it"
+            raise ValueError(message)
+        taken.append(path.resolve())
+        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK) or path.is_dir():
+            message = f"{path}: cannot be written: {os.strerror(EISDIR if path.is_dir() else EACCES if path.parent.exists() else ENOENT)}"
+            raise ValueError(message)
+
+
 @contextmanager
-def writing(path: Path, mode: Literal["wb", "ab"] = "wb") -> Iterator[BinaryIO]:
+def writing(path: Path) -> Iterator[BinaryIO]:
     """A file to write. ValueError: one line."""
     try:
-        with path.open(mode) as stream:
+        with path.open("wb") as stream:
             yield stream
     except OSError as error:
         message = f"{path}: cannot be written: {error.strerror}"

@@ -2,6 +2,7 @@
 
 import gc
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 import orjson
 from msgspec import to_builtins
 from rich.console import Console
+from rich.text import Text
 
 from schemas.events import Event
 from schemas.sources import Source
@@ -22,7 +24,7 @@ from streams.core.stitch import STATE
 from streams.core.targets import Rules, parse
 from streams.replay import Replay
 from streams.settings import value
-from streams.summary import difference_table, print_summary
+from streams.summary import difference_table, print_summary, reading_line
 
 GARBAGE: Final = 100_000
 
@@ -91,10 +93,12 @@ class Run:
 
     def report(self, console: Console) -> None:
         """The summary; with two sets of rules, what differs between them."""
-        print_summary(console, self.replays[0], self.events, self.rejected, self.seconds)
+        ignored = sum((i.ignored for i in self.intakes), Counter[str]())
+        print_summary(console, self.replays[0], reading_line(self.events, self.rejected, ignored, self.seconds))
         if len(self.replays) > 1:
             table = difference_table(*self.replays[:2])
-            console.print(table if table.row_count else "The two sets of targets make no difference.")
+            console.print(Text("\nWhat the second targets change", style="bold"))
+            console.print(table if table.row_count else "Nothing.")
 
 
 def write_chains(path: Path, replay: Replay) -> int:

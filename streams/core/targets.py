@@ -202,9 +202,11 @@ def target(row: Mapping[str, object], number: int) -> Target:
         message = f"{where} ({kind}): unknown key {min(unknown)!r}; a {kind} row has {unit}, from, {', '.join(WEIGHTS)}"
         raise ValueError(message)
     value = row.get(unit)
+    least = 0 if kind == "transfers" else 1 if unit == "count" else 0.001
     number_ = int if unit == "count" else int | float
-    if isinstance(value, bool) or not isinstance(value, number_) or not 0 < value < inf:
-        message = f"{where} ({kind}): {unit} must be a {'whole ' if unit == 'count' else ''}number above 0, not {value!r}"
+    if isinstance(value, bool) or not isinstance(value, number_) or not least <= value < inf:
+        wanted = f"a whole number from {least}" if unit == "count" else "a number above 0"
+        message = f"{where} ({kind}): {unit} must be {wanted}, not {value!r}"
         raise ValueError(message)
     amount = round(value * SECOND) if unit == "seconds" else int(value)
     if kind == "wait" and amount <= SHORT:
