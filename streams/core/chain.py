@@ -9,23 +9,21 @@ from streams.core.targets import CASE_GAP, CHAIN_GAP
 class Chain:
     """One customer's contacts and work in one matter, in order of start.
 
-    ``activity`` is the last known instant of any of them; ``over`` says that none goes on.
+    ``activity`` is the last known instant of any of them, of one that goes on that of its presumed end: a chain does not close before.
     """
 
-    __slots__ = ("activity", "case_id", "id", "over", "readings")
+    __slots__ = ("activity", "case_id", "id", "readings")
 
     def __init__(self, first: Reading) -> None:
         self.id = first.record.key
         self.case_id = first.record.case_id
         self.readings = [first]
         self.activity = first.record.active_until
-        self.over = first.record.over
 
     def take(self, reading: Reading) -> None:
         """The next contact of this chain."""
         self.readings.append(reading)
         self.activity = max(self.activity, reading.record.active_until)
-        self.over = self.over and reading.record.over
 
     def join(self, other: "Chain") -> None:
         """A link bridges two chains: the older one stays."""
@@ -33,7 +31,6 @@ class Chain:
         self.id = self.readings[0].record.key
         self.case_id = self.case_id or other.case_id
         self.activity = max(self.activity, other.activity)
-        self.over = self.over and other.over
 
     @property
     def start(self) -> int:

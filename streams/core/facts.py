@@ -50,11 +50,10 @@ class Account:
         excessive(transfers, self.rules, told)
         self.wrap_ups(chain, told)
         links = [link for r in chain.readings for link in r.links]
-        if chain.over and self.now >= chain.closes_at:
+        if self.now >= chain.closes_at:
             closing(chain, links, len(transfers), told)
             return with_shortfall(tally(told), links)
-        if chain.over:
-            self.due = min(self.due, chain.closes_at)
+        self.due = min(self.due, chain.closes_at)
         told.append(("chains_open",))
         if (worst := weakest(links)) is not None:
             told.append(("chains_open_weakest", worst.kind if worst.met < worst.asked else "none"))

@@ -136,7 +136,6 @@ def settle(record: Interaction, now: int) -> Interaction:
     settled.entries = [x if x.end else replace(x, end=at, exit="unknown", observed=False) for x in record.entries]
     settled.touches = [t if t.end else unobserved(t, at) for t in record.touches]
     settled.guests = [g if g.end else replace(g, end=at, observed=False) for g in record.guests]
-    settled.works = [w if w.end else replace(w, end=at) for w in record.works]
     settled.bots = [b if b.end else replace(b, end=at, observed=False) for b in record.bots]
     return settled
 
@@ -151,6 +150,5 @@ def expire(record: Interaction, at: int) -> Interaction:
 
 
 def unobserved(touch: Touch, at: int) -> Touch:
-    """A touch whose end nobody saw."""
-    holds = [*touch.holds[:-1], at] if touch.holds and not touch.holds[-1] else touch.holds
-    return replace(touch, spans=[*touch.spans[:-1], at], holds=holds, observed=False)
+    """A touch whose end nobody saw: nothing of its length is counted."""
+    return replace(touch, spans=[*touch.spans[:-1], at], observed=False)

@@ -28,7 +28,7 @@ def service_chain(customer: str, chain: Chain, now: int) -> ServiceChain:
         case_id=chain.case_id,
         start=chain.start,
         activity=chain.activity,
-        closed=chain.over and now >= chain.closes_at,
+        closed=now >= chain.closes_at,
         outcome=outcome(chain),
         moments=sum(r.moments for r in chain.readings),
         transfers=sum(len(r.transfers) for r in chain.readings),

@@ -10,7 +10,6 @@ from typing import Final
 from msgspec import Struct, msgpack
 
 from schemas.records import Interaction, Moved
-from streams.core.chain import Chain
 from streams.core.facts import Account, difference
 from streams.core.identity import UNIT, unescaped
 from streams.core.reading import Facts
@@ -80,9 +79,9 @@ class Stitch:
         if not kept and not markers:
             self.memo.pop(key, None)
             return Change(value=None, bookings=changes, archived=archived, counts=counts)
-        due = min((account.due, *(archive_at(c, self.kept) for c in account.chains), *(m.until for m in markers)), default=NEVER)
+        due = min((account.due, *(c.closes_at + self.kept for c in account.chains), *(m.until for m in markers)), default=NEVER)
         customer = Customer(now, kept, markers)
-        is_open = any(not chain.over for chain in account.chains)
+        is_open = any(now < chain.closes_at for chain in account.chains)
         value = seal(due, ENCODE(customer), is_open=is_open)
         if len(self.memo) >= MEMO:
             self.memo.clear()
@@ -112,18 +111,13 @@ def archive(
     kept = [m for m in markers if now < m.until]
     archived: list[Difference] = []
     for chain, facts in zip(account.chains, account.facts, strict=True):
-        if now < archive_at(chain, kept_for):
+        if now < chain.closes_at + kept_for:
             continue
         archived += facts.items()
         keys = tuple(r.record.key for r in chain.readings)
         kept.append(Marker(chain.case_id, chain.start, chain.activity, keys, chain.closes_at + 2 * kept_for))
         counts["chains_archived_total",] = counts.get(("chains_archived_total",), 0) + 1
     return archived, kept
-
-
-def archive_at(chain: Chain, kept_for: int) -> int:
-    """When a chain leaves the table: the time that its state is kept after closing."""
-    return chain.closes_at + kept_for if chain.over else NEVER
 
 
 def take(
