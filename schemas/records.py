@@ -200,7 +200,7 @@ class Interaction(Struct, array_like=True, gc=False):
 
 
 class Moved(Struct, frozen=True, array_like=True, gc=False):
-    """To the key that held an interaction: it belongs to another customer now."""
+    """To the key that held an interaction: it belongs to another customer now, or to nobody (``to`` empty)."""
 
     interaction: str
     version: int

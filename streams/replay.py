@@ -28,7 +28,7 @@ class Step(Protocol):
 
 
 class Shard:
-    """One partition of one stage: encoded state by key, due times, what its steps counted."""
+    """One partition of one stage: encoded state by key, and due times."""
 
     def __init__(self, step: Step) -> None:
         self.step = step

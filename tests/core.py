@@ -26,7 +26,7 @@ def interactions(events: Iterable[Event], identity: Identity | None = None) -> d
     customers: dict[str, list[Interaction]] = {}
     for key, group in sets.items():
         united = unite([], group, 0, {})
-        if is_nothing_yet(united):
+        if is_nothing_yet(current(united)):
             continue
         folded, customer = fold(key.decode(), current(united), sorted(resets.get(united[0].source, ())), identity)
         customers.setdefault(customer, []).append(folded)

@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.events import EVENT_TYPES, Event, Reset, ordered
 from schemas.sources import open_source, read_mapping
@@ -61,6 +62,32 @@ def test_a_fixed_battery_has_the_facts_of_the_oracle() -> None:
         now = max(x.at for x in events) + random.choice(LATER)
         ours, theirs = random.choice(CONFIGURED)
         assert facts(events, now, ours) == oracle.facts(events, now, theirs), f"seed {seed}"
+
+
+def revised(events: Sequence[Event], random: Random) -> list[Event]:
+    """Some events again under their id with other content, in no order: revisions by number, by time, by content."""
+    sent = list(events)
+    for x in events:
+        if random.random() < 0.15:
+            other = random.choice([y for y in events if (y.source, y.interaction_id) == (x.source, x.interaction_id)])
+            sent.append(replace(other, id=x.id, revision=random.choice((0, 1, 1, 2)), updated_at=random.choice((0, 5))))
+    random.shuffle(sent)
+    return sent
+
+
+def test_revisions_in_any_order_leave_what_the_highest_ones_say() -> None:
+    """All revisions stay in the set and the highest is folded; one may take back all that was known of an interaction."""
+    for seed in range(1200):
+        random = Random(seed)
+        sent = revised([x for x in chaos(random, 3, 8) if not isinstance(x, Reset)], random)
+        now = max(x.at for x in sent)
+        expected = oracle.facts(sent, now)
+        assert facts(sent, now) == expected, f"seed {seed}"
+        replay = Replay(Rules(), Identity(), 2)
+        for start in range(0, len(sent), 5):
+            replay.take(sent[start : start + 5])
+        replay.finish(now)
+        assert {(*s.split("\x1f"), *slot_of(t)): n for (s, t), n in replay.net().items()} == oracle.totals(expected), f"seed {seed}"
 
 
 def test_chains_hold_the_same_contacts_under_the_same_ids() -> None:

@@ -25,7 +25,7 @@ class BadDataError(Exception):
 
 
 class Intake:
-    """Everything that a file said: its events go on, refusals are kept to be told, the rest is counted."""
+    """Everything that a file said: its events go on, refusals are told and counted, what is ignored is counted by reason."""
 
     def __init__(self, source: Source, wall: int, refused: Callable[[int, Rejected], None]) -> None:
         self.source, self.wall, self.refused = source, wall, refused

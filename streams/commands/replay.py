@@ -101,14 +101,11 @@ class Run:
             console.print(table if table.row_count else "Nothing.")
 
 
-def write_chains(path: Path, replay: Replay) -> int:
-    """Every chain's public record as a JSON line; how many there were."""
-    number = 0
+def write_chains(path: Path, replay: Replay) -> None:
+    """Every chain's public record as a JSON line."""
     with writing(path) as out:
         for shard in replay.stitch:
             for key, encoded in sorted(shard.state.items()):
                 customer = STATE.decode(encoded[HEADER:])
                 for chain in service_chains(key.decode(), Account(customer.records, replay.now, replay.rules)):
                     out.write(orjson.dumps(to_builtins(chain), option=orjson.OPT_APPEND_NEWLINE))
-                    number += 1
-    return number

@@ -65,12 +65,13 @@ class Assemble:
         counts: dict[tuple[str, ...], int] = {}
         events = unite(state.events, records, now, counts)
         source = events[0].source
-        folded, customer = fold(key.decode(), current(events), self.resets.get(source, ()), self.identity)
+        live = current(events)
+        folded, customer = fold(key.decode(), live, self.resets.get(source, ()), self.identity)
         due = archived_from(folded, self.kept) + self.kept
         if now >= due:
             return Change(value=None, counts=too_late(records))
-        if is_nothing_yet(events):
-            return Change(value=seal(due, ENCODE(Assembled(0, "", b"", events)), is_open=False), due=due, counts=counts)
+        if is_nothing_yet(live):
+            return nothing(key.decode(), state, events, due, counts)
         digest = blake2b(ENCODE(folded) + customer.encode(), digest_size=8).digest()
         outputs: tuple[Output, ...] = ()
         if digest != state.digest:
@@ -100,6 +101,17 @@ class Assemble:
                 places.sort()
                 added = True
         return Change(value=seal(NEVER, ENCODE(self.resets), is_open=False), revisit=added)
+
+
+def nothing(key: str, state: Assembled, events: list[e.AnyEvent], due: int, counts: dict[tuple[str, ...], int]) -> Change:
+    """Nothing that counts is known, or is left after a revision: then what was sent is taken back."""
+    version = state.version
+    outputs: tuple[Output, ...] = ()
+    if state.sent_to:
+        version += 1
+        outputs = (Output(INTERACTIONS, state.sent_to.encode(), ENCODE(Moved(key, version, ""))),)
+    value = seal(due, ENCODE(Assembled(version, "", b"", events)), is_open=False)
+    return Change(value=value, due=due, outputs=outputs, counts=counts)
 
 
 def archived_from(folded: Interaction, kept: int) -> int:
