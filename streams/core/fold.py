@@ -213,9 +213,8 @@ class Fold(Contact):
     def wrapped_up(self, x: e.WrappedUp) -> None:
         """The work after the last ended touch of that representative is done."""
         for touch in reversed(self.record.touches):
-            if touch.end and x.representative in {"", touch.representative}:
-                if not touch.wrapped_up_at and x.at >= touch.end:
-                    touch.wrapped_up_at = x.at
+            if touch.end and not touch.wrapped_up_at and x.representative in ("", touch.representative):
+                touch.wrapped_up_at = x.at
                 return
 
     def called(self, x: e.Event) -> None:
