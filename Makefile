@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+KAFKA ?= 4.3.1
 
 # $(call missing,FILE,SENTENCE): one line and exit 2 as long as FILE does not exist.
 missing = $(if $(wildcard $(1)),,$(error $@: $(2)))
 is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 
-.PHONY: help venv demo test lint bench shuffles soak schemas mutation constraints clean
+.PHONY: help venv demo test lint bench shuffles soak schemas mutation constraints jars clean
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,9 +49,17 @@ mutation: ## break the core in small ways and see whether a test notices
 	@$(BIN)/mutmut results
 
 constraints: $(STAMP) ## pin what pyproject.toml asks for (UPGRADE=--upgrade: the newest of everything)
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-config --quiet $(UPGRADE) \
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --no-config --quiet $(UPGRADE) \
 		--generate-hashes --no-annotate --custom-compile-command "make constraints" --output-file constraints.txt
 	@if grep -n '://' constraints.txt; then echo "constraints.txt names a host" >&2; exit 1; fi
+
+# Only whoever pins needs jgo's command line: it is no dependency, and gets a Maven repository of its own.
+jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker` (KAFKA=4.3.1)
+	@set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(BIN)/uv tool run --no-config --from 'jgo[cli]==3.2.0' jgo --ignore-config --resolver python --repo-cache "$$folder/repository" \
+		--cache-dir "$$folder/cache" list org.apache.kafka:kafka_2.13:$(KAFKA)+org.slf4j:slf4j-simple:1.7.36 > "$$folder/coordinates"; \
+	$(BIN)/python -m streams.broker.pin < "$$folder/coordinates" > "$$folder/jars.txt"; \
+	cp "$$folder/jars.txt" streams/broker/jars.txt
 
 clean: ## remove everything that was made
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov mutants build dist

@@ -19,6 +19,9 @@ SETTINGS: Final = (
     Setting("KARAR_PEPPER", "karar", "key of the pseudonyms (HMAC-SHA-256) that customers' identifiers become: set your own", secret=True),
     Setting("KARAR_BLOCKED", "", "identifier values that identify nobody, comma-separated, besides anonymous, unknown, restricted, …"),
     Setting("KARAR_TARGETS", "", "targets file (TOML) where a command is given none"),
+    Setting("KARAR_BROKER", "", "host:port of your Kafka; without it the demo and the tests start their own"),
+    Setting("KARAR_CACHE", "", "folder that keeps the Kafka they fetch; without it karar in XDG_CACHE_HOME or ~/.cache"),
+    Setting("KARAR_MAVEN_REPOSITORY", "", "Maven repository that they fetch it from; without it Maven Central, as jgo knows it"),
 )
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 

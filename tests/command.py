@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from streams import cli
+from streams import cli, settings
 
 BIN: Final = Path(sys.executable).parent / "karar"
-SETTINGS: Final = ("KARAR_PEPPER", "KARAR_BLOCKED", "KARAR_TARGETS")
+SETTINGS: Final = tuple(setting.name for setting in settings.SETTINGS)
 PLAIN: Final = {name: value for name, value in os.environ.items() if name not in SETTINGS}
 
 

@@ -176,7 +176,9 @@ def test_nothing_is_put_off() -> None:
 def test_the_lock_pins_every_direct_dependency_with_hashes_and_names_no_host() -> None:
     """A fresh machine installs what was tested, from whatever index it has."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    asked = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"], *project["build-system"]["requires"]]
+    extras = project["project"]["optional-dependencies"].values()
+    asked = [*project["project"]["dependencies"], *(x for extra in extras for x in extra)]
+    asked += [*project["dependency-groups"]["dev"], *project["build-system"]["requires"]]
     names = {re.split(r"[^A-Za-z0-9-]", requirement)[0].lower() for requirement in asked}
     lock = (ROOT / "constraints.txt").read_text("utf-8")
     pins = re.findall(r"^([a-z0-9-]+)==\S+.*\\\n    --hash=sha256:", lock, flags=re.MULTILINE)

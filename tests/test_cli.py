@@ -323,6 +323,9 @@ def test_settings_are_told_and_secrets_masked(tmp_path: Path) -> None:
         "KARAR_PEPPER": ["********", "environment"],
         "KARAR_BLOCKED": ["default", "identifier"],
         "KARAR_TARGETS": ["mine.toml", "environment"],
+        "KARAR_BROKER": ["default", "host:port"],
+        "KARAR_CACHE": ["default", "folder"],
+        "KARAR_MAVEN_REPOSITORY": ["default", "Maven"],
     }
 
 
