@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from schemas.sources import FORMATS
+from streams.broker import BrokerError
 from streams.commands.files import BadDataError, Intake, check_outputs, open_format, opened, reading, standard_output, tell, writing
 from streams.core.targets import FOREVER
 from streams.replay import Replay
@@ -28,7 +29,6 @@ COMING: Final = {
     "demo": "real Kafka, a worker and a simulated contact center",
     "worker": "one live worker",
     "publish": "a file to Kafka as the publisher would",
-    "broker": "the demo's Kafka alone",
     "audit": "the trial balance of every shard",
     "topics": "creates or checks the topics",
     "forget": "erases a customer",
@@ -171,6 +171,18 @@ def settings() -> None:
     terminal().print(table)
 
 
+@app.command()
+def broker(
+    *,
+    port: Annotated[int, typer.Option("--port", metavar="P", min=0, max=65535, help="Its port on 127.0.0.1; 0: any that is free.")] = 9092,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Keep its data there; default: gone when it ends.")] = None,
+) -> None:
+    """Run the demo's Kafka alone in the foreground, for trying things out."""
+    from streams.commands import broker as command  # noqa: PLC0415 - the others start without it
+
+    command.run(os.environ, port, data)
+
+
 def coming(name: str, text: str) -> None:
     """A command that is still to come says so in one line."""
 
@@ -238,7 +250,7 @@ def failed(error: Exception) -> int:
         return 1
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     typer.echo(f"karar: {' '.join(text.split())}", err=True)
-    if isinstance(error, BadDataError):
+    if isinstance(error, BadDataError | BrokerError):
         return 1
     if isinstance(error, ValueError) or hasattr(error, "format_message"):
         return 2
