@@ -1,4 +1,4 @@
-"""What every test run shares: one printed seed, the Hypothesis profiles, and no silent skip in CI."""
+"""What every test run shares: one printed seed, the Hypothesis profiles, one Kafka, and no silent skip in CI."""
 
 import os
 import random
@@ -6,6 +6,8 @@ from typing import Final
 
 import pytest
 from hypothesis import settings
+
+from tests.kafka import kafka  # noqa: F401 - a fixture for every test
 
 IN_CI: Final = os.environ.get("CI") == "true"
 ASKED_SEED: Final = os.environ.get("KARAR_TEST_SEED", "")

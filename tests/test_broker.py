@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from subprocess import PIPE
 from typing import Final
 
@@ -86,6 +87,17 @@ async def test_what_was_committed_survives_a_kill(broker: Broker) -> None:
     await produce(broker.address, "calls", b"three")
 
     assert await consume(broker.address, "calls", 3) == [b"one", b"two", b"three"]
+
+
+@pytest.mark.asyncio
+async def test_tests_share_a_kafka(kafka: str) -> None:
+    """It has transactions; whoever uses it names topics of their own, for KARAR_BROKER may be somebody's who keeps them."""
+    topic = f"karar-test-{token_hex(4)}"
+    await create(kafka, topic)
+    await produce(kafka, topic, b"lost", commit=False)
+    await produce(kafka, topic, b"one")
+
+    assert await consume(kafka, topic, 1) == [b"one"]
 
 
 @pytest.mark.asyncio
