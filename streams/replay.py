@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from zlib import crc32
 
 from schemas.events import Event, Reset
-from streams.core.assemble import RESETS, Assemble, key_of
+from streams.core.assemble import INTERACTIONS, RESETS, Assemble, key_of
 from streams.core.identity import Identity
 from streams.core.series import Journal, amounts
 from streams.core.step import NEVER, Change, Output, due_of, open_of
@@ -124,7 +124,8 @@ class Replay:
         parts = len(self.stitch)
         grouped: dict[bytes, list[Any]] = {}
         for output in sent:
-            grouped.setdefault(output.key, []).append(decode(output.value))
+            if output.topic == INTERACTIONS and output.key is not None and output.value is not None:
+                grouped.setdefault(output.key, []).append(decode(output.value))
         for key, records in grouped.items():
             self.book(crc32(key) % parts, key, records)
 

@@ -11,7 +11,7 @@ from schemas.events import Event
 from schemas.records import Interaction, Moved
 from streams.core.assemble import MAX_EVENTS, RESETS, STATE, Assemble, key_of
 from streams.core.identity import Identity
-from streams.core.step import HEADER, NEVER, Change, due_of, open_of
+from streams.core.step import NEVER, Change, body_of, due_of, open_of
 from streams.core.stitch import decode
 from tests.stage import LATER, TALK, Stage
 from tests.story import DAY, HOUR, call, instant, reset
@@ -30,7 +30,7 @@ def assemble(resets: Iterable[Event] = ()) -> Stage:
 
 def sent(change: Change) -> list[tuple[bytes, Interaction | Moved]]:
     """What goes to customers, in order."""
-    return [(output.key, decode(output.value)) for output in change.outputs]
+    return [(x.key, decode(x.value)) for x in change.outputs if x.key is not None and x.value is not None]
 
 
 def snapshot(change: Change) -> Interaction:
@@ -43,7 +43,7 @@ def snapshot(change: Change) -> Interaction:
 def held(stage: Stage) -> list[Event]:
     """The event set."""
     assert stage.value is not None
-    return list(STATE.decode(stage.value[HEADER:]).events)
+    return list(STATE.decode(body_of(stage.value)).events)
 
 
 # -- Assemble: the set of events ---------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_any_order_in_any_slices_ends_in_the_same_state() -> None:
         assert sorted(held(stage), key=repr) == sorted(held(expected), key=repr)
         assert stage.value is not None
         assert expected.value is not None
-        assert STATE.decode(stage.value[HEADER:]).digest == STATE.decode(expected.value[HEADER:]).digest
+        assert STATE.decode(body_of(stage.value)).digest == STATE.decode(body_of(expected.value)).digest
 
 
 # -- Assemble: versions, moves, resets, expiry -------------------------------------------------------------------------

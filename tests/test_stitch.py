@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from schemas.records import Interaction, Moved
 from streams.core.assemble import RESETS, key_of
 from streams.core.series import Journal, amounts
-from streams.core.step import Change
+from streams.core.step import Change, waiting_of
 from streams.core.stitch import Stitch
 from streams.core.targets import KEPT, Rules
 from streams.engine.ledger import Ledger
@@ -39,6 +39,9 @@ class Books(Stage):
             enter(self.journal.bookings())
         live = amounts(self.stitch.facts(change.value)) if change.value is not None else {}
         assert self.ledger.differences(live) == {}
+        waiting = {place[0] for place in live if place[0].startswith("customers_waiting")}
+        shown = waiting_of(change.value) if change.value is not None else []
+        assert {series.replace("longest_wait_seconds", "customers_waiting") for series, _ in shown} == waiting
         return change
 
     def net(self, series: str) -> int:

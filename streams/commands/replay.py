@@ -19,7 +19,7 @@ from streams.commands.files import Intake, opened, progress, reading, tell, text
 from streams.core.facts import Account
 from streams.core.identity import BLOCKED, Identity
 from streams.core.public import service_chains
-from streams.core.step import HEADER
+from streams.core.step import body_of
 from streams.core.stitch import STATE
 from streams.core.targets import Rules, parse
 from streams.replay import Replay
@@ -106,6 +106,6 @@ def write_chains(path: Path, replay: Replay) -> None:
     with writing(path) as out:
         for shard in replay.stitch:
             for key, encoded in sorted(shard.state.items()):
-                customer = STATE.decode(encoded[HEADER:])
+                customer = STATE.decode(body_of(encoded))
                 for chain in service_chains(key.decode(), Account(customer.records, replay.now, replay.rules)):
                     out.write(orjson.dumps(to_builtins(chain), option=orjson.OPT_APPEND_NEWLINE))

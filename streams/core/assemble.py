@@ -16,7 +16,7 @@ from schemas import events as e
 from schemas.records import Interaction, Moved
 from streams.core.identity import Identity, interaction_key
 from streams.core.interaction import NOT_LIFECYCLE, Place, fold, is_nothing_yet
-from streams.core.step import HEADER, NEVER, Change, Output, due_of, seal
+from streams.core.step import NEVER, Change, Output, body_of, due_of, seal
 from streams.core.targets import CASE_GAP, CHAIN_GAP, KEPT
 
 INTERACTIONS: Final = "interactions"
@@ -53,7 +53,7 @@ class Assemble:
 
     def share(self, value: bytes) -> None:
         """Takes the shard's resets from their encoded value (recovery)."""
-        self.resets = SHARED.decode(value[HEADER:])
+        self.resets = SHARED.decode(body_of(value))
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[e.Event], now: int) -> Change:
         """Events for one key. Returns the new event set and, if the interaction changed, its snapshot for the customer."""
@@ -61,7 +61,7 @@ class Assemble:
             return self.reset(old, records)
         if old is not None and records and now >= due_of(old) - self.kept:
             return Change(value=old, due=due_of(old), counts=too_late(records))
-        state = STATE.decode(old[HEADER:]) if old is not None else Assembled(0, "", b"", [])
+        state = STATE.decode(body_of(old)) if old is not None else Assembled(0, "", b"", [])
         counts: dict[tuple[str, ...], int] = {}
         events = unite(state.events, records, now, counts)
         source = events[0].source

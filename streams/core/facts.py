@@ -10,7 +10,8 @@ from schemas.records import Interaction, Touch, Work
 from streams.core.chain import Chain, place
 from streams.core.links import Link, weakest
 from streams.core.reading import Facts, Key, Reading, Transfer
-from streams.core.step import NEVER, Difference
+from streams.core.series import LONGEST_WAIT, joined
+from streams.core.step import NEVER, Difference, Waiting
 from streams.core.targets import DAY, WRAP_UP, Rules
 
 PERFECT: Final = 1000
@@ -36,6 +37,15 @@ class Account:
         for facts in self.facts:
             total.update(facts)
         return total
+
+    def waiting(self) -> list[Waiting]:
+        """Everybody who waits in a queue (whom the gauge `customers_waiting` counts), and since when that wait counts."""
+        return [
+            (joined((LONGEST_WAIT, reading.record.channel, entry.queue)), entry.start)
+            for chain in self.chains
+            for reading in chain.readings
+            for entry in reading.waiting
+        ]
 
     def read(self, chain: Chain) -> Facts:
         """The facts of one chain: those of its interactions, and those that only the chain has."""

@@ -52,6 +52,7 @@ class Reading:
         "told",
         "transfers",
         "unserved",
+        "waiting",
         "waits",
     )  # fmt: skip
 
@@ -68,6 +69,7 @@ class Reading:
         self.ordinals: dict[int, int] = {}
         self.teams = [rules.team(t.team, t.representative, t.queue) for t in self.record.touches]
         self.waits: dict[int, Wait] = {}
+        self.waiting: list[Entry] = []
         self.moments = 0
         self.unserved = self.short = False
         self.read()
@@ -163,6 +165,7 @@ class Reading:
     def read_waiting(self, entry: Entry, expected: Expected | None) -> None:
         """An open entry: the customer waits, or has been called; the target may have run out."""
         self.told.append(("customers_waiting", self.record.channel, entry.queue))
+        self.waiting.append(entry)
         if expected is None:
             return
         if entry.waited > expected.amount or (not entry.called_at and self.has_come(entry.start + expected.amount + 1)):

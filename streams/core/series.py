@@ -15,12 +15,16 @@ from streams.core.reading import Facts, Key
 from streams.core.step import Booking, Difference, Place
 
 SUM: Final = "sum"
+LONGEST_WAIT: Final = "longest_wait_seconds"
 
 Unit = Literal["seconds", "ratio", "count"]
 
 
 class Series(Struct, frozen=True):
-    """One family. ``bounds`` in the unit of the amounts (ms, thousandths, counts); ``scale`` divides for the exposition."""
+    """One family. ``bounds`` in the unit of the amounts (ms, thousandths, counts); ``scale`` divides for the exposition.
+
+    ``booked`` is false for what is no fact and in no ledger: it is rendered from what stands in front of the encoded states.
+    """
 
     name: str
     help: str
@@ -28,6 +32,7 @@ class Series(Struct, frozen=True):
     kind: Literal["counter", "gauge", "histogram"] = "counter"
     bounds: tuple[int, ...] = ()
     scale: int = 1
+    booked: bool = True
 
     @property
     def retracted(self) -> str:
@@ -111,6 +116,7 @@ TABLE: Final = (
     histogram("link_score_ratio", "Scores of the links of closed chains.", "link", bounds=TENTHS),
     histogram("chain_score_ratio", "Scores of closed chains: that of the weakest link.", bounds=TENTHS),
     gauge("customers_waiting", "Customers waiting in a queue.", "channel", "queue"),
+    Series(LONGEST_WAIT, "How long the customer waits who has waited longest.", ("channel", "queue"), "gauge", scale=1000, booked=False),
     gauge("in_conversation", "Contacts in conversation.", "channel", "team"),
     gauge("on_hold", "Contacts on hold.", "channel", "team"),
     gauge("chains_open", "Service chains not closed."),

@@ -13,7 +13,7 @@ from schemas.records import Interaction, Moved
 from streams.core.facts import Account, difference
 from streams.core.identity import UNIT, unescaped
 from streams.core.reading import Facts
-from streams.core.step import HEADER, NEVER, Change, Difference, seal
+from streams.core.step import NEVER, Change, Difference, body_of, seal
 from streams.core.targets import CHAIN_GAP, KEPT, Rules
 
 MEMO: Final = 4_096
@@ -82,7 +82,7 @@ class Stitch:
         due = min((account.due, *(c.closes_at + self.kept for c in account.chains), *(m.until for m in markers)), default=NEVER)
         customer = Customer(now, kept, markers)
         is_open = any(now < chain.closes_at for chain in account.chains)
-        value = seal(due, ENCODE(customer), is_open=is_open)
+        value = seal(due, ENCODE(customer), is_open=is_open, waiting=account.waiting() if is_open else ())
         if len(self.memo) >= MEMO:
             self.memo.clear()
         self.memo[key] = value, customer, total
@@ -95,12 +95,12 @@ class Stitch:
         known = self.memo.get(key)
         if known is not None and known[0] is old:
             return known[1], known[2]
-        customer = STATE.decode(old[HEADER:])
+        customer = STATE.decode(body_of(old))
         return customer, Account(customer.records, customer.as_of, self.rules).total()
 
     def facts(self, value: bytes) -> Facts:
         """The facts that an encoded state stands for: the trial balance adds these up."""
-        customer = STATE.decode(value[HEADER:])
+        customer = STATE.decode(body_of(value))
         return Account(customer.records, customer.as_of, self.rules).total()
 
 
