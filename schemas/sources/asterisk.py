@@ -74,6 +74,7 @@ class AsteriskQueueLog:
     """A queue log's lines. Times are epoch seconds, or in realtime (database) mode local times in `zone`."""
 
     name: Final = "asterisk-queue-log"
+    remembers: Final = 1_000  # a line that stands twice within its second stands near: it is known by its occurrence
 
     def __init__(self, source: str, zone: tzinfo = UTC) -> None:
         """Nothing is read yet; `source` is the event source's name."""

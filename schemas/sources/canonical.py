@@ -12,6 +12,7 @@ class CanonicalEvents:
     """Canonical events as they are: source, id and sequence are the publisher's."""
 
     name: Final = "events"
+    remembers: Final = 0
 
     def decode(self, raw: bytes | None, number: int, headers: Headers = ()) -> list[Decoded]:  # noqa: ARG002 - a Source's signature
         """As `codec.decode`; a blank line is nothing."""

@@ -51,6 +51,7 @@ class CsvLog:
     """An event log's rows by a mapping; ValueError for a mapping that cannot work, here or when the header is read."""
 
     name: Final = "csv"
+    remembers: Final = 0  # but for the header, which only a file has: `csv` is no format of a topic
 
     def __init__(self, mapping: Mapping, source: str, part: str = "") -> None:
         """Checks the mapping; `source` is the event source's name."""

@@ -31,6 +31,10 @@ class Source(Protocol):
     def name(self) -> str:
         """The format's name, as in `--format`."""
 
+    @property
+    def remembers(self) -> int:
+        """How many records before it the reading of a record depends on: who begins in the middle reads so many again first."""
+
     def decode(self, raw: bytes | None, number: int, headers: Headers = ()) -> list[Decoded]:
         """One record; `number` is its place in the file or partition. Blank: nothing; None (a tombstone): ignored."""
 

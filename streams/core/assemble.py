@@ -16,11 +16,14 @@ from schemas import events as e
 from schemas.records import Interaction, Moved
 from streams.core.identity import Identity, interaction_key
 from streams.core.interaction import NOT_LIFECYCLE, Place, fold, is_nothing_yet
-from streams.core.step import NEVER, Change, Output, body_of, due_of, seal
+from streams.core.step import NEVER, NOW, Change, Output, body_of, due_of, seal
 from streams.core.targets import CASE_GAP, CHAIN_GAP, KEPT
 
 INTERACTIONS: Final = "interactions"
-RESETS: Final = b"\0resets"
+RESETS: Final = b"\1resets"
+ASSEMBLING: Final = 1
+"""The number of this code: a state that a higher one has written is not to be touched."""
+
 MAX_EVENTS: Final = 1_000
 LATE: Final = 120_000
 
@@ -71,15 +74,16 @@ class Assemble:
         if now >= due:
             return Change(value=None, counts=too_late(records))
         if is_nothing_yet(live):
-            return nothing(key.decode(), state, events, due, counts)
+            return nothing(key.decode(), state, events, due, now, counts)
         digest = blake2b(ENCODE(folded) + customer.encode(), digest_size=8).digest()
         outputs: tuple[Output, ...] = ()
         if digest != state.digest:
             folded.version = state.version = state.version + 1
-            outputs = (Output(INTERACTIONS, customer.encode(), ENCODE(folded)),)
+            told = ((NOW, now.to_bytes(8, "big")),)
+            outputs = (Output(INTERACTIONS, customer.encode(), ENCODE(folded), None, told),)
             if state.sent_to and state.sent_to != customer:
                 moved = ENCODE(Moved(folded.key, folded.version, customer))
-                outputs = (Output(INTERACTIONS, state.sent_to.encode(), moved), *outputs)
+                outputs = (Output(INTERACTIONS, state.sent_to.encode(), moved, None, told), *outputs)
             if state.version == 1:
                 counts["interactions_sent_total",] = 1
             if folded.orphan and state.version == 1:
@@ -103,13 +107,14 @@ class Assemble:
         return Change(value=seal(NEVER, ENCODE(self.resets), is_open=False), revisit=added)
 
 
-def nothing(key: str, state: Assembled, events: list[e.AnyEvent], due: int, counts: dict[tuple[str, ...], int]) -> Change:
+def nothing(key: str, state: Assembled, events: list[e.AnyEvent], due: int, now: int, counts: dict[tuple[str, ...], int]) -> Change:
     """Nothing that counts is known, or is left after a revision: then what was sent is taken back."""
     version = state.version
     outputs: tuple[Output, ...] = ()
     if state.sent_to:
         version += 1
-        outputs = (Output(INTERACTIONS, state.sent_to.encode(), ENCODE(Moved(key, version, ""))),)
+        told = ((NOW, now.to_bytes(8, "big")),)
+        outputs = (Output(INTERACTIONS, state.sent_to.encode(), ENCODE(Moved(key, version, "")), None, told),)
     value = seal(due, ENCODE(Assembled(version, "", b"", events)), is_open=False)
     return Change(value=value, due=due, outputs=outputs, counts=counts)
 

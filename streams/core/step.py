@@ -12,6 +12,9 @@ WAITING: Final = 2
 LONGEST_WAITING: Final = (1 << 16) - 1
 """What may stand of waits in front of a value: two bytes say how long it is."""
 
+NOW: Final = "now"
+"""The header in which a stage tells the next one its now: 8 bytes, big-endian, ms."""
+
 Waiting = tuple[str, int]
 """A series, and the instant (ms) since when somebody waits there."""
 

@@ -75,13 +75,33 @@ class Outgoing(Protocol):
 class Change(Protocol):
     """All that follows from records for one key. What each is: `streams.core.step.Change`."""
 
-    value: bytes | None
-    due: int
-    bookings: Sequence[Any]
-    archived: Sequence[Any]
-    outputs: Sequence[Outgoing]
-    counts: Mapping[tuple[str, ...], int]
-    revisit: bool
+    @property
+    def value(self) -> bytes | None:
+        """The new state; None deletes the key."""
+
+    @property
+    def due(self) -> int:
+        """When the key wants to be stepped again without records."""
+
+    @property
+    def bookings(self) -> Sequence[Any]:
+        """What became true and untrue."""
+
+    @property
+    def archived(self) -> Sequence[Any]:
+        """What has left the table, and stays true."""
+
+    @property
+    def outputs(self) -> Sequence[Outgoing]:
+        """Records for other topics."""
+
+    @property
+    def counts(self) -> Mapping[tuple[str, ...], int]:
+        """Worker counters."""
+
+    @property
+    def revisit(self) -> bool:
+        """Whether every open key of the shard wants a step."""
 
 
 class Journal(Protocol):

@@ -1,0 +1,33 @@
+"""Which partition a key belongs to: murmur2 as Kafka's Java client has it, so that we and every publisher who keeps to it agree.
+
+Source: Apache Kafka, `org.apache.kafka.common.utils.Utils.murmur2` and `BuiltInPartitioner.partitionForKey`.
+"""
+
+from functools import lru_cache
+from struct import unpack_from
+from typing import Final
+
+SEED: Final = 0x9747B28C
+FACTOR: Final = 0x5BD1E995
+MASK: Final = 0xFFFFFFFF
+POSITIVE: Final = 0x7FFFFFFF
+MEMO: Final = 1 << 16
+
+
+def murmur2(key: bytes) -> int:
+    """The hash of a key, 32 bits without sign."""
+    length = len(key)
+    h = SEED ^ length
+    for word in unpack_from(f"<{length // 4}I", key):
+        k = word * FACTOR & MASK
+        h = (h * FACTOR & MASK) ^ ((k ^ k >> 24) * FACTOR & MASK)
+    if rest := length % 4:
+        h = (h ^ int.from_bytes(key[length - rest :], "little")) * FACTOR & MASK
+    h = (h ^ h >> 13) * FACTOR & MASK
+    return h ^ h >> 15
+
+
+@lru_cache(MEMO)
+def partition_of(key: bytes | str, partitions: int) -> int:
+    """The partition that a key (a text: its UTF-8) belongs to; remembered, because keys come again."""
+    return (murmur2(key.encode() if isinstance(key, str) else key) & POSITIVE) % partitions
