@@ -11,11 +11,12 @@ from schemas.events import Event, Reset
 from streams.core.assemble import INTERACTIONS, RESETS, Assemble, key_of
 from streams.core.identity import Identity
 from streams.core.series import Journal, amounts
-from streams.core.step import NEVER, Change, Output, due_of, open_of
+from streams.core.step import NEVER, Change, Output, due_of, open_of, waiting_of
 from streams.core.stitch import Stitch, decode
 from streams.core.targets import KEPT, Rules
 from streams.engine.ledger import Ledger, Place
-from streams.metrics import exposition, other
+from streams.exposition import exposition
+from streams.metrics import other
 
 SLICE: Final = 500
 
@@ -58,6 +59,14 @@ class Shard:
                 yield key
             elif due_of(value) != NEVER:
                 heappush(self.due, (due_of(value), key))
+
+    def waiting(self) -> dict[str, int]:
+        """For each series of waits, the earliest instant since when somebody waits."""
+        earliest: dict[str, int] = {}
+        for value in self.state.values():
+            for series, since in waiting_of(value):
+                earliest[series] = min(since, earliest.get(series, since))
+        return earliest
 
     def open(self) -> list[bytes]:
         """The keys that say that they are open."""
@@ -183,4 +192,5 @@ class Replay:
 
     def metrics(self) -> bytes:
         """The ledgers as a worker would serve them."""
-        return exposition(self.ledgers, self.rules, self.now)
+        waiting = {shard: self.stitch[number].waiting() for number, shard in enumerate(self.ledgers)}
+        return exposition(self.ledgers, self.rules, self.now, waiting)

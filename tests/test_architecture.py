@@ -17,7 +17,10 @@ ROOT: Final = Path(__file__).parent.parent
 LONGEST_FILE: Final = 400
 
 OURS: Final = {"schemas", "streams", "tests", "deploy"}
-SHELL: Final = ("streams.agents", "streams.app", "streams.metrics", "streams.alerts", "streams.web", "streams.cli")
+SHELL: Final = (
+    *("streams.agents", "streams.app", "streams.metrics", "streams.exposition", "streams.alerts"),
+    *("streams.chains", "streams.web", "streams.cli"),
+)
 
 # Modules of the standard library through which a pure function could reach the world, a clock or chance.
 IMPURE_MODULES: Final = {

@@ -12,7 +12,8 @@ from streams.core.series import SERIES, TABLE
 from streams.core.step import Booking
 from streams.core.targets import Rules, parse
 from streams.engine.ledger import Ledger
-from streams.metrics import exposition, other
+from streams.exposition import exposition
+from streams.metrics import other
 from streams.replay import Replay
 from streams.simulate import simulate
 from tests.story import DAY, Story, call, instant, replayed

@@ -5,6 +5,7 @@ amounts, so that it never changes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from msgspec import Struct, msgpack
@@ -141,3 +142,17 @@ class Ledger:
         """What the live chains of a slot must add up to."""
         amounts = self.amounts.get(place)
         return amounts.net - amounts.archived if amounts is not None else 0
+
+
+@dataclass(slots=True)
+class Served:
+    """What is served of one shard: series → slot → (total, retracted) as committed. A shard that opens anew makes a new one.
+
+    ``changed``: series touched since they were last rendered; who renders takes them out. ``overflow``: family → series booked as
+    `other`. ``waiting``: series → the earliest instant (ms) since when somebody waits there.
+    """
+
+    series: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+    overflow: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
