@@ -4,7 +4,6 @@ import os
 import sys
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -18,6 +17,7 @@ from streams.broker import BrokerError
 from streams.commands.files import BadDataError, Intake, check_outputs, open_format, opened, reading, standard_output, tell, writing
 from streams.core.targets import FOREVER
 from streams.replay import Replay
+from streams.settings import Settings, instant_of, rows
 
 app = typer.Typer(
     name="karar",
@@ -83,7 +83,7 @@ def replay(
         message = f"--targets: at most two files can be compared, not {len(rules)}"
         raise ValueError(message)
     sources = [(path, open_format(format_, mapping, Path(path).stem if len(files) > 1 else "")) for path in files]
-    until = instant_of(now) if now else None
+    until = instant_of(now, "--now") if now else None
     check_outputs(files, filter(None, (metrics, chains)))
     identity = command.identity_of(os.environ)
     run = command.Run(sources, [Replay(r, identity, partitions, FOREVER, until) for r in rules])
@@ -160,15 +160,14 @@ def schemas(*, check: Annotated[bool, typer.Option("--check", help="Only compare
 
 @app.command()
 def settings() -> None:
-    """Print every setting with its value, meaning and source; secrets are masked."""
+    """Print every setting with its value, meaning and source, and say which cannot be; secrets are masked."""
     from rich.table import Table  # noqa: PLC0415
-
-    from streams.settings import rows  # noqa: PLC0415
 
     table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for row in rows(os.environ):
         table.add_row(*row)
     terminal().print(table)
+    Settings.read(os.environ)
 
 
 @app.command()
@@ -199,16 +198,6 @@ for _name, _text in COMING.items():
 def wall_clock() -> int:
     """The wall clock in ms: what is ahead of it by more than 5 minutes is refused."""
     return time.time_ns() // 1_000_000
-
-
-def instant_of(text: str) -> int:
-    """An RFC 3339 instant in ms; without an offset it is UTC. ValueError: one line."""
-    try:
-        at = datetime.fromisoformat(text)
-        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        message = f"--now: {text!r} is not an instant such as 2026-01-31T09:00:00Z"
-        raise ValueError(message) from None
 
 
 def written(path: Path, content: bytes) -> None:

@@ -1,9 +1,28 @@
-"""Settings from the environment: one table, printed by `karar settings`."""
+"""Settings from the environment: one table, printed by `karar settings`, and read at once into `Settings`."""
 
+import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from datetime import UTC, datetime
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
+
+from msgspec import Struct
+
+from schemas.sources import COMING, FORMATS
 
 MASK: Final = "********"
+LOCAL_BROKER: Final = "127.0.0.1:9092"
+STREAMED: Final = tuple(name for name in FORMATS if name != "csv")
+"""Formats that a topic may have: a CSV row means nothing without the file's header."""
+
+Clock: TypeAlias = Literal["wall", "event"] | int
+LogFormat: TypeAlias = Literal["", "console", "json"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+
+ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:,\[\]]+):(\d{1,5})")
+TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]+")
+LONGEST_PREFIX: Final = 200
+LONGEST_TOPIC: Final = 249
+HIGHEST_PORT: Final = 65_535
 
 
 class Setting(NamedTuple):
@@ -17,25 +36,180 @@ class Setting(NamedTuple):
 
 SETTINGS: Final = (
     Setting("KARAR_PEPPER", "karar", "key of the pseudonyms (HMAC-SHA-256) that customers' identifiers become: set your own", secret=True),
-    Setting("KARAR_BLOCKED", "", "identifier values that identify nobody, comma-separated, besides anonymous, unknown, restricted, …"),
+    Setting("KARAR_BLOCKED", "", "identifiers that identify nobody, comma-separated, besides anonymous, unknown, restricted, …"),
     Setting("KARAR_TARGETS", "", "targets file (TOML) where a command is given none"),
-    Setting("KARAR_BROKER", "", "host:port of your Kafka; without it the demo and the tests start their own"),
+    Setting("KARAR_BROKER", "", f"host:port of your Kafka; without it {LOCAL_BROKER}, and demo and tests start their own"),
     Setting("KARAR_CACHE", "", "folder that keeps the Kafka they fetch; without it karar in XDG_CACHE_HOME or ~/.cache"),
     Setting("KARAR_MAVEN_REPOSITORY", "", "Maven repository that they fetch it from; without it Maven Central, as jgo knows it"),
+    Setting("KARAR_PREFIX", "karar", "first part of the name of every topic, consumer group and transactional id"),
+    Setting("KARAR_PARTITIONS", "8", "partitions of each topic that is counted: so many workers at most; cannot be changed later"),
+    Setting("KARAR_REPLICATION", "1", "copies of each topic that `karar topics` creates; 3 in production"),
+    Setting("KARAR_ADAPTERS", "", "formats of topics that are not events: karar.calls=asterisk-queue-log,other.topic=events"),
+    Setting("KARAR_CLOCK", "wall", "what now is: wall, event (the newest event's time), or an instant that stays"),
+    Setting("KARAR_KEPT_DAYS", "90", "how long a closed chain is kept for what comes late"),
+    Setting("KARAR_WEB_HOST", "0.0.0.0", "address that a worker's web server listens at"),  # noqa: S104 - what is private answers locally
+    Setting("KARAR_WEB_PORT", "6066", "port of a worker's web server; 0 is any that is free"),
+    Setting("KARAR_WEB_TOKEN", "", "opens a worker's chains to other machines: Authorization: Bearer …", secret=True),
+    Setting("KARAR_SERIES_BIRTH_SECONDS", "30", "how long a new series is served as 0 before it rises, for Prometheus to see it"),
+    Setting("KARAR_SESSION_SECONDS", "10", "how long Kafka waits for a silent worker before others take over its shards"),
+    Setting("KARAR_BALANCE_SECONDS", "600", "how often the trial balance runs in the background; 0 is never"),
+    Setting("KARAR_LOG", "", "console or json; without it console on a terminal, else json"),
+    Setting("KARAR_LOG_LEVEL", "info", "debug, info, warning or error"),
 )
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 
 
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that a worker is told by its environment, checked. ``clock`` is wall, event, or an instant in ms."""
+
+    pepper: str = "karar"
+    blocked: frozenset[str] = frozenset()
+    targets: str = ""
+    broker: str = LOCAL_BROKER
+    prefix: str = "karar"
+    partitions: int = 8
+    replication: int = 1
+    adapters: dict[str, str] = {}
+    clock: Clock = "wall"
+    kept_days: int = 90
+    web_host: str = "0.0.0.0"  # noqa: S104 - what is private answers only locally
+    web_port: int = 6066
+    web_token: str = ""
+    birth_seconds: float = 30.0
+    session_seconds: float = 10.0
+    balance_seconds: float = 600.0
+    log: LogFormat = ""
+    log_level: LogLevel = "info"
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "Settings":
+        """The settings of an environment. ValueError: one line with the variable, what is wrong with it, and an example."""
+        return cls(
+            pepper=value(environment, "KARAR_PEPPER"),
+            blocked=frozenset(x.strip().lower() for x in value(environment, "KARAR_BLOCKED").split(",")) - {""},
+            targets=value(environment, "KARAR_TARGETS"),
+            broker=addresses(environment, "KARAR_BROKER"),
+            prefix=topic(value(environment, "KARAR_PREFIX"), "KARAR_PREFIX", "karar", LONGEST_PREFIX),
+            partitions=whole(environment, "KARAR_PARTITIONS", 1, 1024),
+            replication=whole(environment, "KARAR_REPLICATION", 1, 32),
+            adapters=adapters(environment, "KARAR_ADAPTERS"),
+            clock=clock(environment, "KARAR_CLOCK"),
+            kept_days=whole(environment, "KARAR_KEPT_DAYS", 1, 3650),
+            web_host=value(environment, "KARAR_WEB_HOST"),
+            web_port=whole(environment, "KARAR_WEB_PORT", 0, HIGHEST_PORT),
+            web_token=value(environment, "KARAR_WEB_TOKEN"),
+            birth_seconds=seconds(environment, "KARAR_SERIES_BIRTH_SECONDS", 0, 3600),
+            session_seconds=seconds(environment, "KARAR_SESSION_SECONDS", 3, 300),
+            balance_seconds=seconds(environment, "KARAR_BALANCE_SECONDS", 0, 86_400),
+            log=cast("LogFormat", one_of(environment, "KARAR_LOG", "console", "json")),
+            log_level=cast("LogLevel", one_of(environment, "KARAR_LOG_LEVEL", "debug", "info", "warning", "error")),
+        )
+
+    def format_of(self, topic: str) -> str:
+        """The format in which a topic is read."""
+        return self.adapters.get(topic, "events")
+
+    def __repr__(self) -> str:
+        """Settings hold secrets, and what is printed ends in logs."""
+        return "Settings(…)"
+
+
 def value(environment: Mapping[str, str], name: str) -> str:
     """A setting's value: from the environment, else its default."""
-    return environment.get(name) or BY_NAME[name].default
+    return environment.get(name, "").strip() or BY_NAME[name].default
 
 
 def rows(environment: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
     """Every setting as (name, value, source, meaning), secrets masked."""
     table = []
     for setting in SETTINGS:
-        given = environment.get(setting.name)
-        shown = given or setting.default
-        table.append((setting.name, MASK if setting.secret and shown else shown, "environment" if given else "default", setting.meaning))
+        shown = value(environment, setting.name)
+        source = "environment" if environment.get(setting.name, "").strip() else "default"
+        table.append((setting.name, MASK if setting.secret and shown else shown, source, setting.meaning))
     return table
+
+
+def instant_of(text: str, where: str) -> int:
+    """An RFC 3339 instant in ms; without an offset it is UTC. ValueError: one line."""
+    try:
+        at = datetime.fromisoformat(text)
+        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{where}: {text!r} is not an instant such as 2026-01-31T09:00:00Z") from None
+
+
+def clock(environment: Mapping[str, str], name: str) -> Clock:
+    """What now is: `wall`, `event`, or an instant in ms. ValueError: one line."""
+    given = value(environment, name)
+    if given in {"wall", "event"}:
+        return cast("Clock", given)
+    try:
+        return instant_of(given, name)
+    except ValueError:
+        raise ValueError(f"{name}: {given!r} is neither wall nor event nor an instant such as 2026-01-31T09:00:00Z") from None
+
+
+def whole(environment: Mapping[str, str], name: str, least: int, most: int) -> int:
+    """A whole number within bounds. ValueError: one line."""
+    given = value(environment, name)
+    if given.isascii() and given.isdecimal() and least <= int(given[:20]) <= most:
+        return int(given)
+    raise ValueError(f"{name}: {given!r} is no whole number from {least} to {most}, such as {BY_NAME[name].default}")
+
+
+def seconds(environment: Mapping[str, str], name: str, least: int, most: int) -> float:
+    """A number of seconds within bounds. ValueError: one line."""
+    given = value(environment, name)
+    try:
+        number = float(given)
+    except ValueError:
+        number = -1.0
+    if not least <= number <= most:
+        raise ValueError(f"{name}: {given!r} is no number of seconds from {least} to {most}, such as {BY_NAME[name].default}")
+    return number
+
+
+def one_of(environment: Mapping[str, str], name: str, *known: str) -> str:
+    """One of a few words, or nothing where that is the default. ValueError: one line."""
+    given = value(environment, name).lower()
+    if given not in {BY_NAME[name].default, *known}:
+        raise ValueError(f"{name}: {given!r} does not exist; there are: {', '.join(known)}")
+    return given
+
+
+def addresses(environment: Mapping[str, str], name: str) -> str:
+    """One broker's address or several, comma-separated; where `karar broker` listens if there is none. ValueError: one line."""
+    given = [address.strip() for address in value(environment, name).split(",")]
+    if given == [""]:
+        return LOCAL_BROKER
+    for address in given:
+        match = ADDRESS.fullmatch(address)
+        if match is None or not 0 < int(match[1]) <= HIGHEST_PORT:
+            raise ValueError(f"{name}: {address!r} is no host:port such as {LOCAL_BROKER}")
+    return ",".join(given)
+
+
+def topic(given: str, where: str, example: str, longest: int = LONGEST_TOPIC) -> str:
+    """A name that Kafka takes for a topic. ValueError: one line."""
+    if TOPIC.fullmatch(given) is None or len(given) > longest or given in {".", ".."}:
+        raise ValueError(
+            f"{where}: {given[:LONGEST_TOPIC]!r} is no name for a topic: at most {longest} letters, digits, dots, hyphens and "
+            f"underscores, such as {example}"
+        )
+    return given
+
+
+def adapters(environment: Mapping[str, str], name: str) -> dict[str, str]:
+    """Formats by topic: `topic=format,…`. ValueError: one line."""
+    found: dict[str, str] = {}
+    for pair in filter(None, map(str.strip, value(environment, name).split(","))):
+        given, equals, format_ = map(str.strip, pair.partition("="))
+        if not equals:
+            raise ValueError(f"{name}: {pair!r} is no topic=format such as karar.calls=asterisk-queue-log")
+        topic(given, name, "karar.calls")
+        if format_ not in STREAMED:
+            problem = "is still to come" if format_ in COMING else "cannot be read from a topic" if format_ in FORMATS else "does not exist"
+            raise ValueError(f"{name}: {given}: format {format_} {problem}; there are: {', '.join(STREAMED)}")
+        if found.setdefault(given, format_) != format_:
+            raise ValueError(f"{name}: {given} has two formats, {found[given]} and {format_}; leave one, as in karar.calls=events")
+    return found

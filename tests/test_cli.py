@@ -12,6 +12,7 @@ import pytest
 import schemas
 from schemas.codec import encode
 from schemas.sources import COMING as FORMATS_TO_COME
+from streams.settings import SETTINGS
 from tests.command import BIN, PLAIN, file, karar, started
 from tests.story import call
 
@@ -319,14 +320,20 @@ def test_settings_are_told_and_secrets_masked(tmp_path: Path) -> None:
 
     assert said.status == 0
     assert "hush" not in said.out
-    assert told == {
-        "KARAR_PEPPER": ["********", "environment"],
-        "KARAR_BLOCKED": ["default", "identifier"],
-        "KARAR_TARGETS": ["mine.toml", "environment"],
-        "KARAR_BROKER": ["default", "host:port"],
-        "KARAR_CACHE": ["default", "folder"],
-        "KARAR_MAVEN_REPOSITORY": ["default", "Maven"],
-    }
+    assert list(told) == [setting.name for setting in SETTINGS]
+    assert told["KARAR_PEPPER"] == ["********", "environment"]
+    assert told["KARAR_TARGETS"] == ["mine.toml", "environment"]
+    assert told["KARAR_BLOCKED"][0] == "default"
+    assert told["KARAR_PARTITIONS"] == ["8", "default"]
+
+
+def test_settings_are_shown_also_where_one_cannot_be(tmp_path: Path) -> None:
+    """Whoever looks for what is wrong sees all of them, and then what is wrong."""
+    said = karar(tmp_path, "settings", KARAR_PARTITIONS="many")
+
+    assert said.status == 2
+    assert "KARAR_PARTITIONS            many" in said.out
+    assert said.lines == ["karar: KARAR_PARTITIONS: 'many' is no whole number from 1 to 1024, such as 8"]
 
 
 def test_targets_come_from_the_environment_where_none_are_given(tmp_path: Path, calls: str) -> None:

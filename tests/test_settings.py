@@ -1,0 +1,125 @@
+"""Settings: what each is where nothing is said, how it is read, and every refusal in one line with an example."""
+
+from typing import Final
+
+import pytest
+
+from streams.settings import BY_NAME, SETTINGS, Settings, rows
+
+NOON: Final = 1_767_614_400_000
+
+
+def test_nothing_said_is_every_default() -> None:
+    """The defaults of the table and those of the struct are the same."""
+    assert Settings.read({}) == Settings()
+
+
+def test_an_empty_variable_is_none() -> None:
+    """`KARAR_PORT=` in a compose file says nothing."""
+    assert Settings.read({setting.name: " " for setting in SETTINGS}) == Settings()
+
+
+def test_everything_is_read() -> None:
+    """Each variable reaches its field."""
+    given = {
+        "KARAR_PEPPER": "hush",
+        "KARAR_BLOCKED": "0800, Front Desk,",
+        "KARAR_TARGETS": "t.toml",
+        "KARAR_BROKER": "one:9092, [::1]:9093",
+        "KARAR_PREFIX": "test.eu",
+        "KARAR_PARTITIONS": "64",
+        "KARAR_REPLICATION": "3",
+        "KARAR_ADAPTERS": "test.eu.calls=asterisk-queue-log, more=events,",
+        "KARAR_CLOCK": "2026-01-05T13:00:00+01:00",
+        "KARAR_KEPT_DAYS": "30",
+        "KARAR_WEB_HOST": "127.0.0.1",
+        "KARAR_WEB_PORT": "0",
+        "KARAR_WEB_TOKEN": "open",
+        "KARAR_SERIES_BIRTH_SECONDS": "0.5",
+        "KARAR_SESSION_SECONDS": "6",
+        "KARAR_BALANCE_SECONDS": "0",
+        "KARAR_LOG": "JSON",
+        "KARAR_LOG_LEVEL": "debug",
+    }
+
+    assert Settings.read(given) == Settings(
+        pepper="hush", blocked=frozenset({"0800", "front desk"}), targets="t.toml", broker="one:9092,[::1]:9093", prefix="test.eu",
+        partitions=64, replication=3, adapters={"test.eu.calls": "asterisk-queue-log", "more": "events"}, clock=NOON, kept_days=30,
+        web_host="127.0.0.1", web_port=0, web_token=given["KARAR_WEB_TOKEN"], birth_seconds=0.5, session_seconds=6.0,
+        balance_seconds=0.0, log="json", log_level="debug",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "clock"),
+    [
+        ("wall", "wall"),
+        ("event", "event"),
+        ("2026-01-05T12:00:00Z", NOON),
+        ("2026-01-05 12:00", NOON),
+        ("2026-01-05T12:00:00.5Z", NOON + 500),
+    ],
+)
+def test_the_clock_is_the_wall_events_or_an_instant(text: str, clock: str | int) -> None:
+    """`KARAR_CLOCK=wall|event|<instant>`; an instant without an offset is UTC."""
+    assert Settings.read({"KARAR_CLOCK": text}).clock == clock
+
+
+def test_a_topic_that_is_mapped_to_nothing_has_events() -> None:
+    """`KARAR_ADAPTERS`: default `events`."""
+    settings = Settings.read({"KARAR_ADAPTERS": "karar.calls=asterisk-queue-log"})
+
+    assert (settings.format_of("karar.calls"), settings.format_of("karar.visits")) == ("asterisk-queue-log", "events")
+
+
+WHOLE: Final = "is no whole number from"
+REFUSED: Final = [
+    ("KARAR_BROKER", "kafka", "'kafka' is no host:port such as 127.0.0.1:9092"),
+    ("KARAR_BROKER", "kafka:9092,", "'' is no host:port such as 127.0.0.1:9092"),
+    ("KARAR_BROKER", "kafka:0", "'kafka:0' is no host:port such as 127.0.0.1:9092"),
+    ("KARAR_BROKER", "kafka:65536", "'kafka:65536' is no host:port such as 127.0.0.1:9092"),
+    ("KARAR_BROKER", "http://kafka:9092", "'http://kafka:9092' is no host:port such as 127.0.0.1:9092"),
+    (
+        "KARAR_PREFIX", "kärar",
+        "'kärar' is no name for a topic: at most 200 letters, digits, dots, hyphens and underscores, such as karar",
+    ),
+    ("KARAR_PARTITIONS", "0", f"'0' {WHOLE} 1 to 1024, such as 8"),
+    ("KARAR_PARTITIONS", "1025", f"'1025' {WHOLE} 1 to 1024, such as 8"),
+    ("KARAR_PARTITIONS", "8.0", f"'8.0' {WHOLE} 1 to 1024, such as 8"),
+    ("KARAR_PARTITIONS", "٨", f"'٨' {WHOLE} 1 to 1024, such as 8"),
+    ("KARAR_REPLICATION", "-1", f"'-1' {WHOLE} 1 to 32, such as 1"),
+    ("KARAR_KEPT_DAYS", "0", f"'0' {WHOLE} 1 to 3650, such as 90"),
+    ("KARAR_WEB_PORT", "65536", f"'65536' {WHOLE} 0 to 65535, such as 6066"),
+    ("KARAR_ADAPTERS", "karar.calls", "'karar.calls' is no topic=format such as karar.calls=asterisk-queue-log"),
+    ("KARAR_ADAPTERS", "a=morse", "a: format morse does not exist; there are: events, asterisk-queue-log"),
+    ("KARAR_ADAPTERS", "a=csv", "a: format csv cannot be read from a topic; there are: events, asterisk-queue-log"),
+    ("KARAR_ADAPTERS", "a=qmatic", "a: format qmatic is still to come; there are: events, asterisk-queue-log"),
+    (
+        "KARAR_ADAPTERS", "a=events,a=asterisk-queue-log",
+        "a has two formats, events and asterisk-queue-log; leave one, as in karar.calls=events",
+    ),
+    ("KARAR_CLOCK", "noon", "'noon' is neither wall nor event nor an instant such as 2026-01-31T09:00:00Z"),
+    ("KARAR_SERIES_BIRTH_SECONDS", "soon", "'soon' is no number of seconds from 0 to 3600, such as 30"),
+    ("KARAR_SERIES_BIRTH_SECONDS", "nan", "'nan' is no number of seconds from 0 to 3600, such as 30"),
+    ("KARAR_SESSION_SECONDS", "2.9", "'2.9' is no number of seconds from 3 to 300, such as 10"),
+    ("KARAR_BALANCE_SECONDS", "-1", "'-1' is no number of seconds from 0 to 86400, such as 600"),
+    ("KARAR_LOG", "xml", "'xml' does not exist; there are: console, json"),
+    ("KARAR_LOG_LEVEL", "loud", "'loud' does not exist; there are: debug, info, warning, error"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "problem"), REFUSED)
+def test_what_cannot_be_is_refused_in_one_line_with_an_example(name: str, text: str, problem: str) -> None:
+    """Each refusal names the variable, what is wrong, and what would be right."""
+    with pytest.raises(ValueError, match=r"\A[^\n]*\Z") as refused:
+        Settings.read({name: text})
+
+    assert str(refused.value) == f"{name}: {problem}"
+
+
+def test_secrets_are_never_shown() -> None:
+    """Neither by `karar settings` nor where the settings end up in a log."""
+    given = {setting.name: "hush" for setting in SETTINGS if setting.secret}
+
+    assert [shown for name, shown, *_ in rows(given) if BY_NAME[name].secret] == ["********", "********"]
+    assert "hush" not in repr(Settings.read(given))
