@@ -1,0 +1,225 @@
+"""The log of a worker: one line each, for people or for machines, without what the Kafka client says in vain."""
+
+import ast
+import importlib
+import inspect
+import io
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from aiokafka.errors import NotEnoughReplicasError, NotLeaderForPartitionError
+from aiokafka.structs import TopicPartition
+
+from streams.logs import BENIGN, UNVERIFIED, Benign, configure, hushed
+from streams.settings import LogFormat, LogLevel
+
+RETRY: Final = BENIGN[0]
+PLACE: Final = TopicPartition("karar.stitch.state", 3)
+EVERYTHING: Final = ("", "streams", "aiokafka", "faust", "mode", "aiohttp")
+
+
+class Log:
+    """A log that is set up as a worker's, what was said in it, and what was counted instead."""
+
+    def __init__(self, form: LogFormat = "json", level: LogLevel = "info", *, terminal: bool = False) -> None:
+        self.stream = io.StringIO()
+        self.stream.isatty = lambda: terminal  # type: ignore[method-assign] # a terminal or none
+        self.counted: Counter[str] = Counter()
+        configure(form, level, lambda name: self.counted.update([name]), self.stream)
+
+    @property
+    def lines(self) -> list[str]:
+        """What was said."""
+        return self.stream.getvalue().splitlines()
+
+    @property
+    def members(self) -> list[dict]:
+        """What was said as JSON, without the time."""
+        return [{name: x for name, x in json.loads(line).items() if name != "time"} for line in self.lines]
+
+
+@pytest.fixture(autouse=True)
+def kept() -> Iterator[None]:
+    """The loggers of this process are afterwards what they were."""
+    loggers = [logging.getLogger(name) for name in EVERYTHING]
+    before = [(logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, (level, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+def fail(text: str = "it broke") -> None:
+    """Log an error with the exception that was its cause."""
+    nothing: dict[str, str] = {}
+    try:
+        nothing[text]
+    except KeyError:
+        logging.getLogger("streams.engine").exception("not opened")
+
+
+# -- Lines -------------------------------------------------------------------------------------------------------------
+
+
+def test_json_has_time_level_logger_message_and_whatever_else_was_said() -> None:
+    """One object a line; the time is RFC 3339 in UTC."""
+    log = Log()
+    logging.getLogger("streams.engine").warning("opened %s", "stitch-3", extra={"shard": "stitch-3", "seconds": 0.5, "level": "high"})
+    (line,) = log.lines
+
+    assert log.members == [
+        {"level": "warning", "logger": "streams.engine", "message": "opened stitch-3", "shard": "stitch-3", "seconds": 0.5}
+    ]  # fmt: skip
+    assert json.loads(line)["time"].endswith("Z")
+    assert len(json.loads(line)["time"]) == len("2026-01-31T09:00:00.000Z")
+
+
+def test_an_error_is_one_line_of_json_with_its_traceback() -> None:
+    """Machines read lines; people who read them want to know where it was."""
+    log = Log()
+    fail()
+    (said,) = log.members
+
+    assert said["message"] == "not opened"
+    assert said["error"].startswith("Traceback (most recent call last):\n")
+    assert said["error"].endswith("KeyError: 'it broke'")
+
+
+def test_what_is_no_json_is_told_as_text() -> None:
+    """A log line is never lost for what is in it."""
+    log = Log()
+    logging.getLogger("streams").error("odd", extra={"key": b"\xff", "place": PLACE, "topics": {"a"}})
+
+    assert log.members[0]["key"] == "b'\\xff'"
+    assert log.members[0]["topics"] == "{'a'}"
+
+
+def test_the_console_has_one_readable_line() -> None:
+    """Time, level, who, what, and what else was said; our own name is left out."""
+    log = Log("console")
+    logging.getLogger("streams.engine").info("opened %s", "stitch-3", extra={"read": 17})
+    fail()
+    first, second = (line[len("09:00:00 ") :] for line in log.lines)
+
+    assert first == "info    engine: opened stitch-3 read=17"
+    assert second == "error   engine: not opened (KeyError: 'it broke')"
+
+
+def test_the_console_shows_tracebacks_only_where_everything_is_told() -> None:
+    """`KARAR_LOG_LEVEL=debug` is for those who look for a defect."""
+    log = Log("console", "debug")
+    fail()
+
+    assert log.lines[1] == "Traceback (most recent call last):"
+
+
+def test_what_publishers_send_gives_the_terminal_no_orders() -> None:
+    """Line feeds and control characters would make other lines, or other colours, of what somebody called a queue."""
+    log = Log("console")
+    logging.getLogger("streams").info("queue %s", "A\n\x1b[31mB\u2028C")
+
+    assert [line[len("09:00:00 ") :] for line in log.lines] == ["info    streams: queue A  [31mB C"]
+
+
+@pytest.mark.parametrize(("terminal", "form"), [(True, "console"), (False, "json")])
+def test_where_nothing_is_said_people_get_lines_and_machines_json(*, terminal: bool, form: str) -> None:
+    """`KARAR_LOG`: default console on a terminal, else json."""
+    log = Log("", terminal=terminal)
+    logging.getLogger("streams").info("started")
+
+    assert log.lines[0].startswith("{") == (form == "json")
+
+
+def test_of_the_clients_only_warnings_are_told_unless_everything_is() -> None:
+    """They say a lot about themselves; nobody who runs a worker needs it."""
+    for level, told in (("info", ["streams.a"]), ("debug", ["streams.a", "aiokafka.client", "mode"]), ("error", [])):
+        log = Log("json", level)  # type: ignore[arg-type] # a level
+        for name in ("streams.a", "aiokafka.client", "mode"):
+            logging.getLogger(name).info("hello")
+
+        assert [said["logger"] for said in log.members] == told
+
+
+def test_nothing_is_told_twice() -> None:
+    """Whoever set up a log before, Faust for one, does not say it again."""
+    Log()
+    log = Log()
+    logging.getLogger("streams").info("started")
+
+    assert len(log.lines) == 1
+
+
+def test_a_command_hushes_the_client_and_no_longer_than_it_takes() -> None:
+    """What went wrong is said in one line by the command."""
+    log = Log()
+    with hushed("aiokafka"):
+        logging.getLogger("aiokafka.client").error("Unable to connect")
+    logging.getLogger("aiokafka.client").error("Unable to connect again")
+
+    assert [said["message"] for said in log.members] == ["Unable to connect again"]
+
+
+# -- What is benign ----------------------------------------------------------------------------------------------------
+
+
+def constants(module: str) -> list[str]:
+    """Every text in a module's source."""
+    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+@pytest.mark.parametrize("known", BENIGN, ids=lambda known: known.text[:40])
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_benign_is_what_the_installed_clients_say(known: Benign) -> None:
+    """Another version may say it otherwise; then this fails, and not somebody's patience."""
+    assert any(known.text in text for text in constants(known.logger))
+
+
+@pytest.mark.parametrize("cause", [NotEnoughReplicasError, f"{UNVERIFIED}. Underlying error: CONCURRENT_TRANSACTIONS"])
+def test_a_transaction_that_follows_another_closely_is_counted_and_not_told(cause: object) -> None:
+    """The broker's verification of transactions for older clients: tried again, and nothing is lost."""
+    log = Log()
+    logging.getLogger(RETRY.logger).warning(RETRY.text, PLACE, cause)
+
+    assert (log.lines, log.counted) == ([], {"transaction_retry": 1})
+
+
+@pytest.mark.parametrize("cause", [NotLeaderForPartitionError, "The server is not the leader", None])
+def test_any_other_retry_is_told(cause: object) -> None:
+    """A broker that went down is not benign."""
+    log = Log()
+    logging.getLogger(RETRY.logger).warning(RETRY.text, PLACE, cause)
+
+    assert (len(log.lines), log.counted) == (1, {})
+
+
+def test_what_faust_puts_before_and_behind_a_message_hides_nothing() -> None:
+    """Faust's services write who they are before a message, and possible causes behind it."""
+    log = Log()
+    known = BENIGN[-1]
+    said = f"[^---Consumer]: {known.text} There are multiple possible explanations"
+    logging.getLogger(known.logger).error(said, PLACE, "1 s ago")
+
+    assert (log.lines, log.counted) == ([], {"idle": 1})
+
+
+def test_the_same_words_of_somebody_else_are_told() -> None:
+    """Only whose message it is makes it benign."""
+    log = Log()
+    logging.getLogger("streams.engine").warning(BENIGN[1].text, "karar")
+
+    assert (len(log.lines), log.counted) == (1, {})
+
+
+def test_without_a_stream_it_is_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard output belongs to what a command prints."""
+    configure("json", "info", lambda _: None)
+    logging.getLogger("streams").info("started")
+
+    assert sys.stderr is not None
+    assert json.loads(capsys.readouterr().err)["message"] == "started"
