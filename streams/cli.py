@@ -30,7 +30,6 @@ COMING: Final = {
     "worker": "one live worker",
     "publish": "a file to Kafka as the publisher would",
     "audit": "the trial balance of every shard",
-    "topics": "creates or checks the topics",
     "forget": "erases a customer",
 }
 DEBUG: Final = "--debug"
@@ -168,6 +167,15 @@ def settings() -> None:
         table.add_row(*row)
     terminal().print(table)
     Settings.read(os.environ)
+
+
+@app.command()
+def topics(*, check: Annotated[bool, typer.Option("--check", help="Create nothing; exit 1 when something is wrong.")] = False) -> None:
+    """Create the topics that do not exist, and say what is wrong with those that do."""
+    from streams.commands import topics as command  # noqa: PLC0415 - the others start without it
+
+    if not command.run(Settings.read(os.environ), terminal(), only_check=check):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -89,7 +89,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             blocked=frozenset(x.strip().lower() for x in value(environment, "KARAR_BLOCKED").split(",")) - {""},
             targets=value(environment, "KARAR_TARGETS"),
             broker=addresses(environment, "KARAR_BROKER"),
-            prefix=topic(value(environment, "KARAR_PREFIX"), "KARAR_PREFIX", "karar", LONGEST_PREFIX),
+            prefix=topic_name(value(environment, "KARAR_PREFIX"), "KARAR_PREFIX", "karar", LONGEST_PREFIX),
             partitions=whole(environment, "KARAR_PARTITIONS", 1, 1024),
             replication=whole(environment, "KARAR_REPLICATION", 1, 32),
             adapters=adapters(environment, "KARAR_ADAPTERS"),
@@ -104,6 +104,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             log=cast("LogFormat", one_of(environment, "KARAR_LOG", "console", "json")),
             log_level=cast("LogLevel", one_of(environment, "KARAR_LOG_LEVEL", "debug", "info", "warning", "error")),
         )
+
+    def topic(self, name: str) -> str:
+        """The whole name of a topic of Karar's, such as `calls`."""
+        return f"{self.prefix}.{name}"
 
     def format_of(self, topic: str) -> str:
         """The format in which a topic is read."""
@@ -189,7 +193,7 @@ def addresses(environment: Mapping[str, str], name: str) -> str:
     return ",".join(given)
 
 
-def topic(given: str, where: str, example: str, longest: int = LONGEST_TOPIC) -> str:
+def topic_name(given: str, where: str, example: str, longest: int = LONGEST_TOPIC) -> str:
     """A name that Kafka takes for a topic. ValueError: one line."""
     if TOPIC.fullmatch(given) is None or len(given) > longest or given in {".", ".."}:
         raise ValueError(
@@ -206,7 +210,7 @@ def adapters(environment: Mapping[str, str], name: str) -> dict[str, str]:
         given, equals, format_ = map(str.strip, pair.partition("="))
         if not equals:
             raise ValueError(f"{name}: {pair!r} is no topic=format such as karar.calls=asterisk-queue-log")
-        topic(given, name, "karar.calls")
+        topic_name(given, name, "karar.calls")
         if format_ not in STREAMED:
             problem = "is still to come" if format_ in COMING else "cannot be read from a topic" if format_ in FORMATS else "does not exist"
             raise ValueError(f"{name}: {given}: format {format_} {problem}; there are: {', '.join(STREAMED)}")

@@ -2,4 +2,4 @@
 
 
 class BrokerError(Exception):
-    """Kafka could not be fetched, started or kept going: one line, and what its log says as a note where there is one."""
+    """Kafka could not be fetched, started, kept going or reached: one line, and what its log says as a note where there is one."""
