@@ -2,34 +2,24 @@
 
 A series is bounded: past the limit of its family new ones are booked under a substitute, and that decision is kept with the
 amounts, so that it never changes.
+
+What is booked is not served: `take` gives what changed to a transaction, and `publish` shows it when that has committed. A series
+never shown before is served at 0 first, for `birth` seconds, so that who watches sees its first step; that it has been shown is
+committed before its value is served, so that no later owner starts at 0 again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple
 
 from msgspec import Struct, msgpack
+
+from streams.engine.stage import Place, Posting
 
 LIMIT: Final = 500
 ALIAS: Final = b"\0alias\x1f"
 SERIES: Final = b"\0series\x1f"
 SEPARATOR: Final = "\x1f"
-
-
-class Posting(Protocol):
-    """What is booked: amounts for one slot of one series."""
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """The series with its labels, and which of its slots."""
-
-    @property
-    def added(self) -> int:
-        """What is new, at least 0."""
-
-    @property
-    def retracted(self) -> int:
-        """What is no longer true, at least 0."""
 
 
 class Amounts(Struct, array_like=True):
@@ -46,16 +36,47 @@ class Amounts(Struct, array_like=True):
         return self.total - self.retracted
 
 
-Place = tuple[str, str]
+class Taken(NamedTuple):
+    """One slot as it goes into a transaction."""
+
+    place: Place
+    total: int
+    retracted: int
+    shown: bool
+
+
+@dataclass(slots=True)
+class Served:
+    """What of a shard has committed, and may be served: slots of series as (total, retracted).
+
+    ``changed``: series touched since whoever renders them looked. ``waiting``: by series the instant (ms) since when somebody waits.
+    """
+
+    series: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+    overflow: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
+
+
 AMOUNTS: Final = msgpack.Decoder(Amounts)
 ENCODE: Final = msgpack.Encoder().encode
 
 
 class Ledger:
-    """Series by name and labels, each with its slots. ``substitute`` maps a series past the limit to its `other`."""
+    """Series by name and labels, each with its slots. ``substitute`` maps a series past the limit to its `other`.
 
-    def __init__(self, substitute: Callable[[str], str], limit: int = LIMIT, named: Iterable[str] = ()) -> None:
+    ``birth`` in seconds; ``at_once`` says of which series the value is shown without one (what may fall needs none).
+    """
+
+    def __init__(
+        self, substitute: Callable[[str], str], limit: int = LIMIT, named: Iterable[str] = (), *,
+        birth: float = 0, at_once: Callable[[str], bool] = lambda _: False,
+    ) -> None:  # fmt: skip
         self.amounts: dict[Place, Amounts] = {}
+        self.served = Served()
+        self.shown: set[str] = set()
+        self.born: dict[str, float] = {}
+        self.birth, self.at_once = birth, at_once
         self.aliases: dict[str, str] = {}
         self.families: dict[str, set[str]] = {}
         self.overflow: dict[str, int] = {}
@@ -98,18 +119,58 @@ class Ledger:
         amounts = self.amounts.get(place)
         if amounts is None:
             place = self.admit(place[0]), place[1]
-            amounts = self.amounts.setdefault(place, Amounts())
+            amounts = self.amounts.get(place)
+            if amounts is None:
+                shown = place[0] in self.shown or not self.birth or self.at_once(place[0])
+                amounts = self.amounts[place] = Amounts(shown=shown)
+                if shown:
+                    self.shown.add(place[0])
         self.changed.add(place)
         return amounts
 
-    def records(self) -> Iterator[tuple[bytes, bytes]]:
-        """One record for each slot that changed since the last call, and for each substitution decided."""
-        for place in sorted(self.changed):
-            yield SERIES + SEPARATOR.join(place).encode(), ENCODE(self.amounts[place])
+    def ripe(self, clock: float) -> bool:
+        """Whether a series has been served at 0 long enough."""
+        return any(clock >= since + self.birth for since in self.born.values())
+
+    def grow_up(self, clock: float) -> None:
+        """Series that have been served at 0 long enough are shown from the next transaction on. Only before `take`."""
+        for series in [series for series, since in self.born.items() if clock >= since + self.birth]:
+            del self.born[series]
+            self.shown.add(series)
+            for slot in self.served.series[series]:
+                self.amounts[series, slot].shown = True
+                self.changed.add((series, slot))
+
+    def take(self) -> tuple[list[tuple[bytes, bytes]], list[Taken]]:
+        """What changed since the last call: as records for the changelog, and as what `publish` is to show."""
+        records, taken = [], []
+        for place in self.changed:
+            amounts = self.amounts[place]
+            amounts.shown = amounts.shown or place[0] in self.shown
+            records.append((SERIES + SEPARATOR.join(place).encode(), ENCODE(amounts)))
+            taken.append(Taken(place, amounts.total, amounts.retracted, amounts.shown))
         self.changed.clear()
-        for series in self.decided:
-            yield ALIAS + series.encode(), self.aliases[series].encode()
+        records += [(ALIAS + series.encode(), self.aliases[series].encode()) for series in self.decided]
         self.decided.clear()
+        return records, taken
+
+    def publish(self, taken: Iterable[Taken], clock: float) -> None:
+        """Serves what has committed. ``clock`` (seconds) is when: births are counted from there."""
+        series, changed = self.served.series, self.served.changed
+        for place, total, retracted, shown in taken:
+            name, slot = place
+            slots = series.setdefault(name, {})
+            if shown:
+                slots[slot] = total, retracted
+            else:
+                slots.setdefault(slot, (0, 0))
+                self.born.setdefault(name, clock)
+            changed.add(name)
+        self.served.overflow.update(self.overflow)
+
+    def publish_all(self, clock: float) -> None:
+        """Serves what was loaded: all of it has committed."""
+        self.publish([Taken(place, a.total, a.retracted, a.shown) for place, a in self.amounts.items()], clock)
 
     def load(self, key: bytes, value: bytes) -> None:
         """Takes one record back (recovery)."""
@@ -120,7 +181,9 @@ class Ledger:
             self.overflow[family] = self.overflow.get(family, 0) + 1
             return
         series, _, slot = key.removeprefix(SERIES).decode().rpartition(SEPARATOR)
-        self.amounts[series, slot] = AMOUNTS.decode(value)
+        amounts = self.amounts[series, slot] = AMOUNTS.decode(value)
+        if amounts.shown:
+            self.shown.add(series)
         self.aliases.setdefault(series, series)
         self.families.setdefault(series.partition(SEPARATOR)[0], set()).add(series)
 
@@ -138,21 +201,16 @@ class Ledger:
         found = {place: self.net_live(place) - expected.get(place, 0) for place in places}
         return {place: amount for place, amount in found.items() if amount}
 
+    def rebase(self, live: Mapping[Place, int]) -> int:
+        """Books what the live chains amount to by other rules; nothing falls. Returns how many amounts differed."""
+        differences = self.differences(live)
+        for place, amount in differences.items():
+            amounts = self.at(place)
+            amounts.retracted += max(0, amount)
+            amounts.total += max(0, -amount)
+        return len(differences)
+
     def net_live(self, place: Place) -> int:
         """What the live chains of a slot must add up to."""
         amounts = self.amounts.get(place)
         return amounts.net - amounts.archived if amounts is not None else 0
-
-
-@dataclass(slots=True)
-class Served:
-    """What is served of one shard: series → slot → (total, retracted) as committed. A shard that opens anew makes a new one.
-
-    ``changed``: series touched since they were last rendered; who renders takes them out. ``overflow``: family → series booked as
-    `other`. ``waiting``: series → the earliest instant (ms) since when somebody waits there.
-    """
-
-    series: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
-    changed: set[str] = field(default_factory=set)
-    overflow: dict[str, int] = field(default_factory=dict)
-    waiting: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,105 @@
+"""The one place where topics, stages and agents are declared: what flows where, and what each shard is made of."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from schemas.sources import Source, open_source
+from streams.commands.replay import rules_of as read_rules
+from streams.agents import DEAD_LETTERS, FORWARD, AssembleStage, StitchStage
+from streams.core.assemble import INTERACTIONS
+from streams.core.identity import BLOCKED, Identity
+from streams.core.series import SERIES, parted
+from streams.core.targets import DAY, Rules
+from streams.engine.engine import Engine
+from streams.engine.host import KararApp, build
+from streams.engine.kafka import Kafka
+from streams.engine.ledger import Ledger
+from streams.engine.shard import Clock, Spec
+from streams.metrics import other
+from streams.settings import Settings
+from streams.topics import inputs
+
+ASSEMBLE: Final = "assemble"
+STITCH: Final = "stitch"
+MOMENTS: Final = "moments"
+CHAINS: Final = "chains"
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What is expected: the targets file, else the defaults. ValueError: one line."""
+    return read_rules(Path(settings.targets) if settings.targets else None)
+
+
+def identity_of(settings: Settings) -> Identity:
+    """How identifiers become keys."""
+    return Identity(blocked=BLOCKED | settings.blocked, pepper=settings.pepper.encode())
+
+
+def ledger_of(settings: Settings) -> Ledger:
+    """An empty ledger. What may fall needs no birth: nobody asks how much it has increased."""
+    return Ledger(other, birth=settings.birth_seconds, at_once=may_fall)
+
+
+def may_fall(series: str) -> bool:
+    """Whether a series is a gauge, or one that is never served."""
+    family = SERIES.get(parted(series)[0])
+    return family is None or family.kind == "gauge"
+
+
+def clock_of(settings: Settings) -> Clock:
+    """What a shard takes for now."""
+    match settings.clock:
+        case "wall":
+            return Clock()
+        case "event":
+            return Clock(by_events=True)
+        case instant:
+            return Clock(fixed=int(instant))
+
+
+def specs(settings: Settings) -> tuple[Spec, Spec]:
+    """The two stages of the flow."""
+    rules, identity, partitions = rules_of(settings), identity_of(settings), settings.partitions
+    kept = settings.kept_days * DAY
+    read, forward = inputs(settings), settings.topic("assemble.forward")
+
+    def adapters() -> Mapping[str, Source]:
+        return {topic: open_source(form) for topic, form in read.items()}
+
+    def outputs(*names: str) -> dict[str, int]:
+        return dict.fromkeys(names, partitions)
+
+    assemble = Spec(
+        name=ASSEMBLE,
+        sources=(*read, forward),
+        changelog=settings.topic("assemble.state"),
+        partitions=partitions,
+        make=lambda n: AssembleStage(identity, adapters(), partition=n, partitions=partitions, forward=forward, kept=kept),
+        ledger=lambda: ledger_of(settings),
+        topics={INTERACTIONS: settings.topic("interactions"), FORWARD: forward, DEAD_LETTERS: settings.topic("dead-letters")},
+        outputs=outputs(INTERACTIONS, FORWARD, DEAD_LETTERS),
+        feeds=frozenset({INTERACTIONS}),
+    )
+    stitch = Spec(
+        name=STITCH,
+        sources=(settings.topic("interactions"),),
+        changelog=settings.topic("stitch.state"),
+        partitions=partitions,
+        make=lambda _: StitchStage(rules, kept),
+        ledger=lambda: ledger_of(settings),
+        topics={name: settings.topic(name) for name in (MOMENTS, CHAINS, DEAD_LETTERS)},
+        outputs=outputs(MOMENTS, CHAINS, DEAD_LETTERS),
+        after=ASSEMBLE,
+    )
+    return assemble, stitch
+
+
+def engine_of(settings: Settings) -> Engine:
+    """The engine of a worker."""
+    return Engine(specs(settings), Kafka(settings.broker, session=settings.session_seconds), settings.prefix, clock_of(settings))
+
+
+def app_of(settings: Settings, web: Mapping[str, Any]) -> KararApp:
+    """The Faust app of a worker; ``web`` are Faust's settings of its web server."""
+    return build(engine_of(settings), name=settings.prefix, web=web)

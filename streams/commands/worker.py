@@ -1,0 +1,81 @@
+"""`karar worker`: one worker in the foreground, until a signal ends it in order."""
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Final
+
+from streams.app import app_of, identity_of, rules_of
+from streams.broker import BrokerError
+from streams.engine.engine import START_AGAIN, Engine
+from streams.engine.host import KararApp
+from streams.logs import configure
+from streams.settings import Settings
+from streams.topics import check
+from streams.view import EngineView
+from streams.web import Pages, attach
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS: Final = 10
+YOUNG: Final = 50_000
+"""Records are out of the garbage collector's sight, so what is left to it may grow for longer before it looks."""
+
+
+def worker(environment: Mapping[str, str]) -> int:
+    """Runs until SIGTERM or SIGINT; the exit status: 0, or 70 for "start me again". ValueError, BrokerError: one line."""
+    settings = Settings.read(environment)
+    rules_of(settings)
+    if problems := asyncio.run(check(settings)):
+        raise BrokerError(f"{problems[0]}; `karar topics` creates what is missing and says what else is wrong")
+    app = app_of(settings, web={"web_port": settings.web_port, "web_bind": settings.web_host, "web_cors_options": None})
+    engine = app.engine
+    configure(settings.log, settings.log_level, lambda kind: engine.meters.counters["kafka_retries_total"].labels(kind).inc())
+    pages = Pages(identity_of(settings), rules_of(settings), engine.meters.registry, settings.web_token)
+    engine.meters.build.labels(version("karar"), rules_of(settings).version).set(1)
+    attach(app.web.web_app, EngineView(engine, settings.partitions), pages)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG, 20, 100)
+    use_uvloop()
+    return asyncio.run(run(app, engine))
+
+
+def use_uvloop() -> None:
+    """A faster event loop, where there is one."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+async def run(app: KararApp, engine: Engine) -> int:
+    """Starts the app, waits for a signal or a crash, and stops it in order."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    try:
+        await app.start()
+        log.info("started")
+        waiting = [asyncio.create_task(asked.wait()), asyncio.create_task(app.wait_until_stopped())]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        crashed = not asked.is_set()
+        log.info("stopping")
+        async with asyncio.timeout(STOP_SECONDS):
+            await app.stop()
+    except TimeoutError:
+        engine.leave(f"stopping took longer than {STOP_SECONDS} s")
+        await asyncio.sleep(STOP_SECONDS)
+        return START_AGAIN
+    except Exception as error:  # noqa: BLE001 - whatever crashed, memory is no more to be trusted
+        engine.leave(f"{type(error).__name__}: {error}")
+        await asyncio.sleep(STOP_SECONDS)
+        return START_AGAIN
+    return START_AGAIN if crashed else 0

@@ -1,0 +1,397 @@
+"""All shards of this process: opened, run, put away through a rebalance, taken up again; and when to leave instead.
+
+A worker whose memory can no longer be trusted, or in which nothing moves, leaves with status 70 and starts again from what has
+committed; whoever runs it restarts it. A shard that is *refused* stays closed and says why; the process goes on.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
+
+from streams.engine.kafka import Kafka
+from streams.engine.lease import Lease
+from streams.engine.ledger import Served
+from streams.engine.meters import Meters
+from streams.engine.opening import open_shard, reopen_shard
+from streams.engine.shard import Clock, Shard, Spec, wall
+from streams.engine.slices import Slice
+from streams.engine.takeover import Refused
+
+log = logging.getLogger(__name__)
+
+START_AGAIN: Final = 70
+LEAVE_SECONDS: Final = 1.5
+CLOSE_SECONDS: Final = 20
+COMMITS_AT_ONCE: Final = 6
+OPENINGS_AT_ONCE: Final = 4
+PACE_SECONDS: Final = 0.01
+MIRROR_SECONDS: Final = 5
+WATCH_SECONDS: Final = 1
+STUCK_SECONDS: Final = 60
+
+Slot = tuple[str, int]
+
+
+class Delivery(Protocol):
+    """What the engine asks of the consumer."""
+
+    async def seek_to(self, topic: str, partition: int, position: int) -> None:
+        """Reads on from there."""
+
+    async def first_offset(self, topic: str, partition: int) -> int:
+        """The first offset that the log still has."""
+
+    def pause(self, tps: Iterable[Slot]) -> None:
+        """Stops delivering these."""
+
+    def resume(self, tps: Iterable[Slot]) -> None:
+        """Delivers these."""
+
+    def end_of(self, topic: str, partition: int) -> int | None:
+        """The end of the log as far as it is known."""
+
+    async def mirror(self, offsets: Mapping[Slot, int]) -> None:
+        """Shows positions in the group's offsets."""
+
+    async def leave_group(self) -> None:
+        """Tells the group that this member goes."""
+
+
+class Progress(NamedTuple):
+    """How far one shard is. ``state``: opening (``read`` ``of`` so many records of its changelog), catching up, open, or refused."""
+
+    name: str
+    state: str
+    why: str
+    read: int
+    of: int
+    behind_seconds: float
+    position: Mapping[str, int]
+
+
+class Engine:
+    """The shards of this process, by topic and partition."""
+
+    def __init__(self, specs: Sequence[Spec], kafka: Kafka, group: str, clock: Clock = Clock(), *, lease: Lease | None = None) -> None:  # noqa: B008 - frozen
+        self.specs = {spec.name: spec for spec in specs}
+        self.stage_of = {topic: spec.name for spec in specs for topic in spec.sources}
+        self.kafka, self.group, self.clock = kafka, group, clock
+        self.meters, self.lease = Meters(), lease or Lease(kafka.session)
+        self.shards: dict[Slot, Shard] = {}
+        self.away: dict[Slot, tuple[Shard, int]] = {}
+        self.opening: dict[Slot, Shard] = {}
+        self.refused: dict[Slot, str] = {}
+        self.mine: set[Slot] | None = None
+        self.tasks: dict[Slot, asyncio.Task[None]] = {}
+        self.consumer: Delivery | None = None
+        self.permits = asyncio.Semaphore(COMMITS_AT_ONCE)
+        self.openings = asyncio.Semaphore(OPENINGS_AT_ONCE)
+        self.leaving = False
+        self.moved: dict[Slot, tuple[int, float]] = {}
+
+    # Which shards are here
+
+    def takes(self, topic: str, partition: int) -> bool:
+        """Whether a slice of this partition may be delivered."""
+        return (self.stage_of.get(topic, ""), partition) in self.shards
+
+    def wants(self, topic: str, partition: int) -> bool:
+        """Whether more of this partition should be fetched."""
+        shard = self.shards.get((self.stage_of.get(topic, ""), partition))
+        return shard is not None and shard.room.is_set()
+
+    def positions(self) -> dict[Slot, int]:
+        """Up to where every open shard has applied its sources."""
+        return {(topic, shard.partition): at for shard in self.shards.values() for topic, at in shard.positions.items()}
+
+    def assigned(self, consumer: Delivery, tps: set[Slot]) -> None:
+        """These partitions are ours now. Shards open in the background."""
+        self.consumer = consumer
+        self.mine = {
+            (spec.name, n) for spec in self.specs.values() for n in range(spec.partitions) if all((topic, n) in tps for topic in spec.sources)
+        }  # fmt: skip
+        for slot in [slot for slot in self.away if slot not in self.mine]:
+            shard, _ = self.away.pop(slot)
+            self.spawn(slot, partial(self.let_go, shard))
+        self.lease.assigned()
+        self.refused = {}
+        log.info("assigned: %s", ", ".join(f"{name}-{n}" for name, n in sorted(self.mine)) or "nothing")
+        for slot in sorted(self.mine):
+            self.spawn(slot, partial(self.open, slot))
+
+    def spawn(self, slot: Slot, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Runs something for a shard, after what runs for it already."""
+        before = self.tasks.get(slot)
+
+        async def after() -> None:
+            if before is not None:
+                with suppress(asyncio.CancelledError):
+                    await before
+            await work()
+
+        self.tasks[slot] = asyncio.create_task(after(), name=f"{slot[0]}-{slot[1]}")
+
+    async def let_go(self, shard: Shard) -> None:
+        """Closes what is somebody else's now."""
+        if shard.writer is not None:
+            with suppress(Exception):
+                await shard.writer.stop()
+
+    async def open(self, slot: Slot) -> None:
+        """Opens a shard, or takes it up again, and runs it until it is put away."""
+        try:
+            async with self.openings:
+                shard = await self.taken_up(slot)
+        except asyncio.CancelledError:
+            raise
+        except Refused as why:
+            log.error("refused: %s", why)  # noqa: TRY400 - it is an outcome, its text says all
+            self.opening.pop(slot, None)
+            self.refused[slot] = str(why)
+            return
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the shard cannot be served
+            self.leave(f"{slot[0]}-{slot[1]} does not open: {error!r}")
+            return
+        self.shards[slot] = shard
+        await self.read_on(shard)
+        await self.run(shard)
+        if slot in self.refused:
+            await self.let_go(shard)
+
+    async def taken_up(self, slot: Slot) -> Shard:
+        """The shard that was put away if nobody has had it meanwhile; else a new one, read from its changelog."""
+        if slot in self.away:
+            shard, losses = self.away[slot]
+            if await reopen_shard(shard, self.group):
+                shard.closing = False
+                del self.away[slot]
+                if losses != self.lease.losses:
+                    shard.served_from = self.lease.settled()
+                return shard
+            del self.away[slot]
+            await self.let_go(shard)
+        spec = self.specs[slot[0]]
+        shard = self.opening[slot] = Shard(spec, slot[1], self.kafka, self.meters, self.clock)
+        try:
+            await open_shard(shard, self.group)
+        except BaseException:
+            await self.let_go(shard)
+            raise
+        self.meters.recovery.labels(*map(str, slot)).set(shard.opened_in)
+        shard.served_from = self.lease.settled()
+        del self.opening[slot]
+        return shard
+
+    async def put_away(self) -> None:
+        """Commits what is folded and puts every shard away; a shard that cannot is a reason to leave."""
+        for slot, shard in self.shards.items():
+            shard.closing = True
+            shard.wake.set()
+            self.away[slot] = shard, self.lease.losses
+        open_here, self.shards = set(self.shards), {}
+        for slot in set(self.tasks) - open_here:
+            self.tasks[slot].cancel()
+        self.opening.clear()
+        running, self.tasks = list(self.tasks.values()), {}
+        if running:
+            _, late = await asyncio.wait(running, timeout=CLOSE_SECONDS)
+            if late:
+                self.leave(f"{len(late)} shards cannot finish their commit")
+
+    # Slices
+
+    async def apply(self, part: Slice) -> None:
+        """Gives a slice to its shard; what was lost before it is read again."""
+        shard = self.shards.get((self.stage_of[part.topic], part.partition))
+        if shard is None:
+            log.info("%s[%d]: a slice came for a shard that is not open", part.topic, part.partition)
+            return
+        try:
+            whole = shard.apply(part)
+        except Exception as error:  # noqa: BLE001 - never Faust's agent restart: what is applied would be applied again
+            self.leave(f"{shard.name} cannot apply what it gets: {error!r}")
+            return
+        if not whole:
+            log.warning("%s: read %s again from %d: a slice began at %d", shard.name, part.topic, shard.positions[part.topic], part.start)
+            self.meters.counters["seeks_total"].labels(part.topic).inc()
+            await self.read_again(shard, part.topic)
+        elif not shard.room.is_set() and self.consumer is not None:
+            self.consumer.pause([(topic, shard.partition) for topic in shard.spec.sources])
+
+    async def read_again(self, shard: Shard, topic: str) -> None:
+        """Seeks back to where the shard stands, or refuses it if the log does not reach there any more."""
+        assert self.consumer is not None
+        first = await self.consumer.first_offset(topic, shard.partition)
+        if first > shard.positions[topic]:
+            slot = shard.spec.name, shard.partition
+            self.shards.pop(slot, None)
+            shard.closing = True
+            shard.wake.set()
+            self.consumer.pause([(source, shard.partition) for source in shard.spec.sources])
+            why = f"{shard.name}: {topic} now begins at offset {first}, and was counted up to {shard.positions[topic]}; records are gone"
+            log.error("refused: %s", why)
+            self.refused[slot] = why
+            return
+        await self.consumer.seek_to(topic, shard.partition, shard.positions[topic])
+
+    async def read_on(self, shard: Shard) -> None:
+        """Lets a shard that has just opened be delivered to."""
+        assert self.consumer is not None
+        for topic, position in shard.positions.items():
+            await self.consumer.seek_to(topic, shard.partition, position)
+        self.consumer.resume([(topic, shard.partition) for topic in shard.positions])
+
+    # Running
+
+    async def run(self, shard: Shard) -> None:
+        """Commits again and again while there is something to commit, until the shard is put away."""
+        try:
+            while await self.turn(shard):
+                pass
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - fenced, refused, or an unknown outcome: memory is ahead of the log
+            self.meters.counters["transactions_total"].labels("failed").inc()
+            self.leave(f"{shard.name} cannot commit: {error!r}")
+
+    async def turn(self, shard: Shard) -> bool:
+        """One round; False when the shard is put away and nothing is left to commit."""
+        await shard.idle()
+        shard.wake.clear()
+        shard.look_at_ends(fed=self.fed(shard.spec))
+        if not shard.closing and shard.sweep():
+            shard.wake.set()
+        if shard.has_work():
+            await asyncio.sleep(max(0.0, shard.committed_at + PACE_SECONDS - time.monotonic()))
+            async with self.permits:
+                await shard.commit()
+            if self.consumer is not None and not shard.closing and shard.refill:
+                shard.refill = False
+                self.consumer.resume([(topic, shard.partition) for topic in shard.spec.sources])
+            if shard.pending.records or shard.closing:
+                shard.wake.set()
+            return True
+        return not shard.closing
+
+    def fed(self, spec: Spec) -> bool:
+        """Whether the stage before this one, as far as it is here, has caught up."""
+        return all(shard.caught_up for (name, _), shard in self.shards.items() if name == spec.after)
+
+    def leave(self, why: str) -> None:
+        """Ends the process: it starts again from what has committed. The group is told, if that takes no time."""
+        if self.leaving:
+            return
+        self.leaving = True
+        self.lease.lost()
+        log.critical("leaving, to start again from what has committed: %s", why)
+        backstop = threading.Timer(LEAVE_SECONDS, os._exit, (START_AGAIN,))
+        backstop.daemon = True
+        backstop.start()
+        asyncio.get_running_loop().create_task(self.say_goodbye())
+
+    async def say_goodbye(self) -> None:
+        """Leaves the group and the process."""
+        with suppress(Exception):
+            if self.consumer is not None:
+                await self.consumer.leave_group()
+        logging.shutdown()
+        os._exit(START_AGAIN)
+
+    # Watching
+
+    async def mirror(self) -> None:
+        """Shows positions in the group's offsets, again and again."""
+        while True:
+            await asyncio.sleep(MIRROR_SECONDS)
+            committed = {(topic, s.partition): at for s in self.shards.values() for topic, at in s.committed.items()}
+            if committed and self.consumer is not None:
+                await self.consumer.mirror(committed)
+
+    async def watch(self) -> None:
+        """Keeps the worker's gauges, and leaves when a shard does not move although there is something to read or to commit."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            self.gauge()
+            now = time.monotonic()
+            for slot, shard in list(self.shards.items()):
+                if shard.pending.records and now - shard.pending.since > STUCK_SECONDS:
+                    self.leave(f"{shard.name} has not committed for {now - shard.pending.since:.0f} s")
+                here = sum(shard.positions.values())
+                at, since = self.moved.get(slot, (-1, now))
+                if at != here or not self.lag_of(shard):
+                    self.moved[slot] = here, now
+                elif now - since > STUCK_SECONDS:
+                    self.leave(f"{shard.name} gets nothing to apply although {self.lag_of(shard)} records are there")
+
+    def lag_of(self, shard: Shard) -> int:
+        """Records of its sources that a shard has not applied."""
+        assert self.consumer is not None
+        ends = {topic: self.consumer.end_of(topic, shard.partition) for topic in shard.positions}
+        return sum(max(0, end - shard.positions[topic]) for topic, end in ends.items() if end is not None)
+
+    def behind(self, shard: Shard) -> float:
+        """Seconds that a shard is behind; 0 when it has caught up."""
+        return 0.0 if shard.caught_up and not self.lag_of(shard) else max(0.0, (wall() - shard.last_record) / 1000)
+
+    def gauge(self) -> None:
+        """The worker's gauges as they are now."""
+        meters, shards, now = self.meters, list(self.shards.values()), time.monotonic()
+        meters.shards.set(len(self.mine or ()))
+        meters.uncommitted.set(sum(s.pending.records for s in shards))
+        meters.oldest.set(max((now - s.pending.since for s in shards if s.pending.records), default=0))
+        meters.behind.set(max(map(self.behind, shards), default=0))
+        meters.up.clear()
+        meters.consumer_lag.clear()
+        for name, n in self.mine or ():
+            shard = self.shards.get((name, n))
+            for topic in self.specs[name].sources:
+                meters.up.labels(topic, str(n)).set(int(shard is not None))
+                end = self.consumer.end_of(topic, n) if self.consumer is not None else None
+                if shard is not None and end is not None:
+                    meters.consumer_lag.labels(topic, str(n)).set(max(0, end - shard.positions[topic]))
+        for name in self.specs:
+            newest = max((s.newest for s in shards if s.spec.name == name), default=0)
+            meters.last_event.labels(name).set(newest / 1000)
+
+    # For whoever serves
+
+    def holds(self) -> bool:
+        """Whether shards may be served at this moment."""
+        return not self.leaving and self.lease.holds()
+
+    def served(self) -> dict[str, Served]:
+        """What of the shards here may be served, by name. Only while `holds`."""
+        now, found = self.lease.clock(), {}
+        for shard, losses in self.away.values():
+            if losses == self.lease.losses and now >= shard.served_from:
+                found[shard.name] = shard.ledger.served
+        for shard in self.shards.values():
+            if now >= shard.served_from:
+                found[shard.name] = shard.ledger.served
+        return found
+
+    def ready(self) -> bool:
+        """Whether every shard that is ours is open."""
+        return self.mine is not None and all(slot in self.shards for slot in self.mine)
+
+    def progress(self) -> list[Progress]:
+        """How far each shard is."""
+        return [self.progress_of(slot) for slot in sorted(self.mine or ())]
+
+    def progress_of(self, slot: Slot) -> Progress:
+        """How far one shard is."""
+        name = f"{slot[0]}-{slot[1]}"
+        if shard := self.shards.get(slot):
+            state = "open" if shard.caught_up else "catching up"
+            return Progress(name, state, "", shard.read, shard.total, self.behind(shard), dict(shard.positions))
+        if why := self.refused.get(slot):
+            return Progress(name, "refused", why, 0, 0, 0.0, {})
+        opening = self.opening.get(slot)
+        read, total = (opening.read, opening.total) if opening is not None else (0, 0)
+        return Progress(name, "opening", "", read, total, 0.0, {})

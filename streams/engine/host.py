@@ -1,0 +1,56 @@
+"""The Faust app around an engine: topics, one agent for each stage, the consumer group. Assignment, streams and web are Faust's."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import faust
+from faust.app.base import App
+
+from streams.engine.engine import Engine
+
+SLICES_WAITING: Final = 32
+RECORDS_AT_ONCE: Final = 8_000
+FETCH_BYTES: Final = 1 << 20
+
+
+class KararApp(App):
+    """A Faust app that has an engine."""
+
+    engine: Engine
+
+
+def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
+    """The app: every stage's sources are one agent's topic, whose messages are slices. ``web`` are Faust's settings of its web server."""
+    session = engine.kafka.session
+    app = KararApp(
+        name, broker=f"karar://{engine.kafka.bootstrap}", store="memory://", topic_partitions=1, topic_disable_leader=True,
+        topic_allow_declare=False, consumer_auto_offset_reset="earliest", broker_session_timeout=session,
+        broker_heartbeat_interval=min(1.0, session / 6), broker_request_timeout=max(20.0, 2 * session),
+        broker_rebalance_timeout=max(30.0, 2 * session), broker_commit_every=1 << 62, broker_max_poll_records=RECORDS_AT_ONCE,
+        consumer_max_fetch_size=FETCH_BYTES, key_serializer="raw", value_serializer="raw", table_standby_replicas=0,
+        stream_wait_empty=False, stream_buffer_maxsize=SLICES_WAITING, worker_redirect_stdouts=False, **web,
+    )  # fmt: skip
+    app.engine = engine
+    for spec in engine.specs.values():
+        declare(app, spec.name, spec.sources)
+
+    @app.task
+    async def mirror() -> None:
+        await engine.mirror()
+
+    @app.task
+    async def watch() -> None:
+        await engine.watch()
+
+    return app
+
+
+def declare(app: KararApp, name: str, sources: tuple[str, ...]) -> None:
+    """The agent of one stage: it gives slices to the engine."""
+    topic = app.topic(*sources, key_type=bytes, value_type=bytes)
+
+    async def give(stream: Any) -> None:
+        async for part in stream:
+            await app.engine.apply(part)
+
+    app.agent(topic, name=name)(give)

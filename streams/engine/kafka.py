@@ -1,0 +1,88 @@
+"""Connections to Kafka as the engine needs them, and one transaction at a time."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+BATCH_BYTES: Final = 1 << 20
+FETCH_BYTES: Final = 8 << 20
+REQUEST_SECONDS: Final = 10
+RETRY_MS: Final = 20
+
+
+Row = tuple[bytes | None, bytes | None, int | None, Sequence[tuple[str, bytes]]]
+"""A record on its way out: key, value, timestamp (ms; None: that of its batch), headers."""
+
+NO_HEADERS: Final[list[tuple[str, bytes]]] = []
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """Where Kafka is and how to talk to it. ``session`` is the group's session timeout in seconds; ``security`` what aiokafka takes."""
+
+    bootstrap: str
+    session: float = 10.0
+    security: Mapping[str, Any] = field(default_factory=dict)
+
+    def consumer(self) -> AIOKafkaConsumer:
+        """A consumer without a group, which sees what has committed."""
+        return AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, enable_auto_commit=False, isolation_level="read_committed", auto_offset_reset="none",
+            max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=100, request_timeout_ms=REQUEST_SECONDS * 1000, **self.security,
+        )  # fmt: skip
+
+    def producer(self, transactional_id: str) -> AIOKafkaProducer:
+        """A transactional producer. Its transactions end by themselves within a session, so that nobody waits longer for a frozen one."""
+        return AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap, transactional_id=transactional_id, linger_ms=0, max_batch_size=BATCH_BYTES,
+            max_request_size=FETCH_BYTES * 2, transaction_timeout_ms=int(self.session * 1000), retry_backoff_ms=RETRY_MS,
+            request_timeout_ms=REQUEST_SECONDS * 1000, **self.security,
+        )  # fmt: skip
+
+
+class Writer:
+    """The transactional producer of one shard. Starting it fences whoever had the same id, and aborts what he left open."""
+
+    def __init__(self, kafka: Kafka, transactional_id: str) -> None:
+        self.producer = kafka.producer(transactional_id)
+
+    async def start(self) -> tuple[int, int]:
+        """Starts; returns producer id and epoch."""
+        await self.producer.start()
+        identity = self.producer._txn_manager._pid_and_epoch  # noqa: SLF001 - held by tests/test_private_names.py
+        return identity.pid, identity.epoch
+
+    async def stop(self) -> None:
+        """Lets go of the connection."""
+        await self.producer.stop()
+
+    def batches(self, records: Mapping[tuple[str, int], Iterable[Row]]) -> list[tuple[str, int, BatchBuilder]]:
+        """Rows by topic and partition as batches. Nothing waits in here: what is built is the state of one moment."""
+        built = []
+        for (topic, partition), rows in records.items():
+            batch = self.producer.create_batch()
+            append = batch.append
+            for key, value, timestamp, headers in rows:
+                given = list(headers) if headers else NO_HEADERS
+                if append(timestamp=timestamp, key=key, value=value, headers=given) is None:
+                    built.append((topic, partition, batch))
+                    batch = self.producer.create_batch()
+                    append = batch.append
+                    append(timestamp=timestamp, key=key, value=value, headers=given)
+            built.append((topic, partition, batch))
+        return built
+
+    async def commit(self, batches: Iterable[tuple[str, int, BatchBuilder]]) -> None:
+        """One transaction. aiokafka commits although a batch was refused, so every batch is awaited first."""
+        await self.producer.begin_transaction()
+        sent = [await self.producer.send_batch(batch, topic, partition=partition) for topic, partition, batch in batches]
+        await self.delivered(sent)
+        await self.producer.commit_transaction()
+
+    async def delivered(self, sent: list[Any]) -> None:
+        """Returns when the broker has taken every batch; raises what it said of one that it has not."""
+        for future in sent:
+            await future

@@ -1,0 +1,376 @@
+"""A shard: partition *n* of one stage. Its state, totals, positions and outputs commit together, or not at all.
+
+Slices are folded as they come, in memory; what is folded is committed again and again, so that whatever arrives during one
+transaction goes into the next. Nothing that has not committed is served.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiokafka.producer.message_accumulator import BatchBuilder
+from msgspec.structs import replace
+
+from streams.engine.kafka import Kafka, Row, Writer
+from streams.engine.ledger import Ledger, Taken
+from streams.engine.meters import Meters
+from streams.engine.murmur import partition_of
+from streams.engine.slices import Slice
+from streams.engine.stage import Batch, Change, Outgoing, Record, Stage
+from streams.engine.store import NEVER, Store
+from streams.engine.takeover import CLOCK, ENCODE, POSITION, RULES, Position, Rules
+from streams.engine.topics import Topic
+
+log = logging.getLogger(__name__)
+
+LONGEST_VALUE: Final = 900_000
+"""A state or an output larger than this is not written: what led to it becomes a dead letter."""
+SWEPT_AT_ONCE: Final = 500
+ENOUGH: Final = 20_000
+"""Records applied and not committed at which a shard's partitions pause, and as many outputs."""
+COMMIT_SECONDS: Final = 30
+DEFECTS_IN_A_ROW: Final = 20
+"""More than these are not the records' fault: the worker ends rather than make dead letters of everything."""
+IDLE_SECONDS: Final = 0.5
+LAZY_SECONDS: Final = 1.0
+"""Positions that move over markers, and series that have been at 0 long enough, are in no hurry."""
+NOW: Final = "now"
+
+
+class TooLargeError(Exception):
+    """A state or an output that would not fit a record."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What a shard takes for now: the wall clock once it has caught up; ``by_events`` its newest event time; ``fixed`` an instant (ms)."""
+
+    by_events: bool = False
+    fixed: int | None = None
+
+    def now(self, newest: int, *, caught_up: bool) -> int:
+        """The instant (ms)."""
+        if self.fixed is not None:
+            return self.fixed
+        return newest if self.by_events or not caught_up else max(wall(), 0)
+
+
+def wall() -> int:
+    """The wall clock (ms)."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One stage of the flow: what it reads and writes, and what makes its shards.
+
+    ``sources`` are co-partitioned topics: a shard is partition n of all of them. ``topics``: the stage's names of its outputs → topic.
+    ``feeds``: outputs that another stage reads, which carry this shard's now. ``after``: the stage whose outputs this one reads.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    changelog: str
+    partitions: int
+    make: Callable[[int], Stage]
+    ledger: Callable[[], Ledger]
+    topics: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, int] = field(default_factory=dict)
+    feeds: frozenset[str] = frozenset()
+    after: str = ""
+
+
+@dataclass(slots=True)
+class Pending:
+    """What has been folded since the last transaction began."""
+
+    dirty: set[bytes] = field(default_factory=set)
+    outputs: dict[tuple[str, int], list[Row]] = field(default_factory=dict)
+    counts: dict[tuple[str, ...], int] = field(default_factory=dict)
+    arrivals: list[Sequence[Record]] = field(default_factory=list)
+    records: int = 0
+    rows: int = 0
+    since: float = 0.0
+    rules: bool = False
+
+
+class Shard:
+    """One partition of one stage, from its opening until it is closed for good."""
+
+    def __init__(self, spec: Spec, partition: int, kafka: Kafka, meters: Meters, clock: Clock = Clock()) -> None:  # noqa: B008 - frozen
+        self.spec, self.partition, self.kafka, self.meters, self.clock = spec, partition, kafka, meters, clock
+        self.name = f"{spec.name}-{partition}"
+        self.stage = spec.make(partition)
+        self.store = Store(self.stage.due)
+        self.ledger = spec.ledger()
+        self.journal, self.archive = self.stage.journal(), self.stage.journal()
+        self.waiting: dict[bytes, Sequence[tuple[str, int]]] = {}
+        self.topics: dict[str, Topic] = {}
+        self.positions: dict[str, int] = {}
+        self.committed: dict[str, int] = {}
+        self.committed_at = 0.0
+        self.ends: dict[str, int] = {}
+        self.newest = 0
+        self.rules = Rules("", 0)
+        self.caught_up = False
+        self.pending = Pending()
+        self.identity = (-1, -1)
+        self.writer: Writer | None = None
+        self.wake, self.room = asyncio.Event(), asyncio.Event()
+        self.room.set()
+        self.closing, self.refill = False, False
+        self.last_record = 0
+        self.defects = 0
+        self.served_from = 0.0
+        self.read, self.total = 0, 0
+        self.opened_in = 0.0
+
+    # Fold
+
+    def now(self) -> int:
+        """What this shard takes for now (ms)."""
+        return self.clock.now(self.newest, caught_up=self.caught_up)
+
+    def apply(self, part: Slice) -> bool:
+        """Folds a slice; False if something before it was lost on the way, and must be read again."""
+        position = self.positions[part.topic]
+        if part.start > position:
+            return False
+        if part.end <= position:
+            return True
+        records = part.records if not part.records or part.records[0].offset >= position else beyond(part.records, position)
+        if records:
+            if not self.pending.records:
+                self.pending.since = time.monotonic()
+            try:
+                self.fold(records)
+            except Exception:
+                log.exception("%s: a step failed in %s, offsets %d to %d", self.name, part.topic, records[0].offset, records[-1].offset)
+                self.fold_singly(part.topic, records)
+            self.pending.arrivals.append(records)
+            self.pending.records += len(records)
+            if self.pending.records + self.pending.rows > ENOUGH:
+                self.room.clear()
+                self.refill = True
+            self.last_record = records[-1].timestamp
+        self.positions[part.topic] = part.end
+        self.wake.set()
+        return True
+
+    def fold(self, records: Sequence[Record]) -> None:
+        """Steps every key that records belong to. Nothing is stored before all steps have returned."""
+        batch = self.stage.read(records, wall())
+        newest = max(self.newest, batch.newest)
+        now = self.clock.now(newest, caught_up=self.caught_up)
+        values, step = self.store.values, self.stage.step
+        changes = [(key, old := values.get(key), step(key, old, group, now)) for key, group in batch.groups.items()]
+        for _, _, change in changes:
+            check(change)
+        self.newest = newest
+        self.tell(batch, records[0].timestamp)
+        revisit = False
+        for key, old, change in changes:
+            self.take(key, old, change, records[0].timestamp)
+            revisit = revisit or change.revisit
+        if revisit:
+            self.revisit(records[0].timestamp)
+
+    def fold_singly(self, topic: str, records: Iterable[Record]) -> None:
+        """The same one by one, each with its position; a record that a step cannot take becomes a dead letter."""
+        for record in records:
+            if record.offset < self.positions[topic]:
+                continue
+            try:
+                self.fold([record])
+                self.defects = 0
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must stop neither the stream nor lose the record
+                self.defects += 1
+                if self.defects > DEFECTS_IN_A_ROW:
+                    raise
+                log.error("%s: %s offset %d becomes a dead letter: %r", self.name, topic, record.offset, error)  # noqa: TRY400 - told above
+                self.tell(self.stage.defect(record, repr(error)), record.timestamp)
+                self.count({("defects_total", self.spec.name): 1})
+            self.positions[topic] = record.offset + 1
+
+    def tell(self, batch: Batch, timestamp: int) -> None:
+        """What follows from reading alone."""
+        self.send(batch.outputs, timestamp)
+        self.count(batch.counts)
+
+    def take(self, key: bytes, old: bytes | None, change: Change, timestamp: int, *, ripe: bool = False) -> None:
+        """Stores what a step returned, in memory, for the next transaction."""
+        value = change.value
+        if value is not old or ripe:
+            self.store.put(key, old, value, change.due, ripe=ripe)
+        if value is not old:
+            self.pending.dirty.add(key)
+        if change.bookings:
+            self.journal.take(change.bookings)
+        if change.archived:
+            self.archive.take(change.archived)
+        if change.outputs:
+            self.send(change.outputs, timestamp)
+        if change.counts:
+            self.count(change.counts)
+
+    def send(self, outputs: Iterable[Outgoing], timestamp: int) -> None:
+        """Puts outputs to the partition of their key; each carries the time of the record that it came of."""
+        rows, topics, partitions, feeds = self.pending.outputs, self.spec.topics, self.spec.outputs, self.spec.feeds
+        number = 0
+        for output in outputs:
+            name, key, partition, headers = output.topic, output.key, output.partition, output.headers
+            if partition is None:
+                partition = partition_of(key or b"", partitions[name])
+            if name in feeds:
+                headers = ((NOW, self.now().to_bytes(8, "big")), *headers)
+            place = topics[name], partition
+            row = key, output.value, timestamp, headers
+            if place in rows:
+                rows[place].append(row)
+            else:
+                rows[place] = [row]
+            number += 1
+        self.pending.rows += number
+
+    def count(self, counts: Mapping[tuple[str, ...], int]) -> None:
+        """Adds to the worker's counters, shown when the transaction has committed."""
+        pending = self.pending.counts
+        for name, number in counts.items():
+            pending[name] = pending.get(name, 0) + number
+
+    def revisit(self, timestamp: int) -> None:
+        """Steps every key that says that it is open."""
+        is_open, values, now = self.stage.is_open, self.store.values, self.now()
+        for key in [key for key, value in values.items() if is_open(value)]:
+            old = values[key]
+            self.take(key, old, self.stage.step(key, old, (), now), timestamp)
+
+    def sweep(self) -> bool:
+        """Steps keys whose time has come, a bounded number; tells whether there are more."""
+        now, values = self.now(), self.store.values
+        for number, key in enumerate(self.store.ripe(now)):
+            old = values[key]
+            try:
+                change = self.stage.step(key, old, (), now)
+                check(change)
+            except Exception:
+                log.exception("%s: a key cannot be stepped in time; it waits for its next record", self.name)
+                self.count({("defects_total", self.spec.name): 1})
+                continue
+            self.take(key, old, change, wall(), ripe=True)
+            self.pending.since = self.pending.since or time.monotonic()
+            if number >= SWEPT_AT_ONCE:
+                return True
+        if self.rules.recount:
+            self.rules, self.pending.rules = replace(self.rules, recount=False), True
+        return False
+
+    def look_at_ends(self, *, fed: bool) -> None:
+        """Notes once that everything that was there when this shard opened has been applied; ``fed``: by the stage before it as well."""
+        if not self.caught_up and fed and all(self.positions[topic] >= end for topic, end in self.ends.items()):
+            self.caught_up = True
+
+    # Commit
+
+    def has_work(self) -> bool:
+        """Whether there is something to commit."""
+        p = self.pending
+        if p.dirty or p.outputs or p.rules or p.records or p.counts:
+            return True
+        moved = self.positions != self.committed or self.ledger.ripe(time.monotonic())
+        return moved and time.monotonic() > self.committed_at + LAZY_SECONDS
+
+    async def commit(self) -> None:
+        """One transaction: changed state, totals, positions, outputs. Raises if its outcome is not known to be good."""
+        assert self.writer is not None
+        started = time.monotonic()
+        done, self.pending = self.pending, Pending()
+        positions = dict(self.positions)
+        batches, taken = self.build(done)
+        self.room.set()
+        async with asyncio.timeout(COMMIT_SECONDS):
+            await self.writer.commit(batches)
+        self.committed, self.committed_at = positions, time.monotonic()
+        self.publish(done, taken)
+        self.meters.commit.observe(time.monotonic() - started)
+
+    def build(self, done: Pending) -> tuple[list[tuple[str, int, BatchBuilder]], list[Taken]]:
+        """Everything that goes into one transaction, as it is at this moment."""
+        assert self.writer is not None
+        self.ledger.book(self.journal.bookings())
+        self.ledger.archive(self.archive.bookings())
+        self.ledger.grow_up(time.monotonic())
+        records, taken = self.ledger.take()
+        values = self.store.values
+        rows: list[Row] = [(key, values.get(key), None, ()) for key in done.dirty]
+        rows += [(key, value, None, ()) for key, value in records]
+        rows += [(POSITION + topic.encode(), self.position(topic), None, ()) for topic in self.positions]
+        rows.append((CLOCK, self.newest.to_bytes(8, "big"), None, ()))
+        if done.rules:
+            rows.append((RULES, ENCODE(self.rules), None, ()))
+        return self.writer.batches({(self.spec.changelog, self.partition): rows, **done.outputs}), taken
+
+    def position(self, topic: str) -> bytes:
+        """The position in a topic as the changelog keeps it."""
+        known = self.topics[topic]
+        return ENCODE(Position(self.positions[topic], known.id, known.partitions))
+
+    def publish(self, done: Pending, taken: list[Taken]) -> None:
+        """Shows what has committed."""
+        self.ledger.publish(taken, time.monotonic())
+        self.show_waiting(done.dirty)
+        self.meters.count(done.counts)
+        self.meters.counters["transactions_total"].labels("committed").inc()
+        now = wall()
+        for records in done.arrivals:
+            self.meters.lag.observe(self.spec.name, now, records)
+
+    def show_waiting(self, keys: Iterable[bytes]) -> None:
+        """Since when somebody waits, by series, from the front of encoded values."""
+        waiting, values, read = self.waiting, self.store.values, self.stage.waiting
+        touched = False
+        for key in keys:
+            value = values.get(key)
+            found = read(value) if value is not None else ()
+            if found:
+                waiting[key] = found
+                touched = True
+            elif waiting.pop(key, None) is not None:
+                touched = True
+        if touched:
+            earliest: dict[str, int] = {}
+            for rows in waiting.values():
+                for series, since in rows:
+                    if since < earliest.get(series, NEVER):
+                        earliest[series] = since
+            self.ledger.served.waiting = earliest
+
+    async def idle(self) -> None:
+        """Waits until there may be something to do: a slice, a due time, a birth that is over."""
+        wait = IDLE_SECONDS
+        due = self.store.next_due()
+        if due != NEVER:
+            wait = min(wait, max(0.01, (due - self.now()) / 1000))
+        try:
+            async with asyncio.timeout(wait):
+                await self.wake.wait()
+        except TimeoutError:
+            return
+
+
+def check(change: Change) -> None:
+    """Refuses a change of which something would not fit a record."""
+    if change.value is not None and len(change.value) > LONGEST_VALUE:
+        raise TooLargeError(f"the state would have {len(change.value)} bytes")
+    for output in change.outputs:
+        if output.value is not None and len(output.value) > LONGEST_VALUE:
+            raise TooLargeError(f"an output to {output.topic} would have {len(output.value)} bytes")
+
+
+def beyond(records: Sequence[Record], position: int) -> Sequence[Record]:
+    """The records from a position on."""
+    return [record for record in records if record.offset >= position]
+

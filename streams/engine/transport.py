@@ -1,0 +1,268 @@
+"""Faust's aiokafka driver, one message per slice. Registered as `karar://`, Faust's entry point for transports.
+
+What is different from the driver: records travel in slices that carry the consumer's own positions; a shard's partitions are
+resumed when the shard is open, not before; positions are the shards', not the group's; nothing is committed from here. Every
+heartbeat and join that is confirmed extends the lease.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from itertools import zip_longest
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalGenerationError, KafkaError, RebalanceInProgressError, UnknownMemberIdError, for_code
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from mode.utils.futures import notify
+
+from streams.engine.engine import Engine
+from streams.engine.lease import Lease
+from streams.engine.slices import LONGEST, Slice
+
+log = logging.getLogger(__name__)
+
+FETCH_WAIT_MS: Final = 100
+"""A partition that is resumed waits for the fetch that is under way without it."""
+
+Fetched = dict[TP, tuple[int, int, list[Any]]]
+
+
+class Thread(driver.AIOKafkaConsumerThread):
+    """The consumer's own thread: heartbeats go on whatever the main loop does."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that this consumer works for."""
+        return engine_of(self.app)
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        self._assignor = self.app.assignor
+        consumer._partition_assignment_strategy = [self._assignor]
+        return consumer
+
+    async def on_start(self) -> None:
+        """Starts, and listens to what the coordinator confirms."""
+        await super().on_start()
+        coordinator = self._consumer._coordinator
+        coordinator._send_req = confirming(coordinator._send_req, self.engine.lease)
+
+    async def _fetch_records(self, consumer: Any, active: Any, timeout: float | None = None, max_records: int | None = None) -> Fetched:
+        """Records with the positions before and behind them; a position that moved without a record moves on as well."""
+        before = positions(consumer, active)
+        try:
+            records = await super()._fetch_records(consumer, active, timeout=timeout, max_records=max_records)
+        except (KeyError, KafkaError) as error:
+            # aiokafka: a partition left while its records were handed out, or it cannot be read: positions are in doubt.
+            log.info("a fetch was cut short: %r", error)
+            self.consumer.in_doubt = True
+            return {}
+        behind = positions(consumer, before)
+        self.consumer.ends = ends(consumer)
+        return {
+            tp: (start, behind[tp], records.get(tp, []))
+            for tp, start in before.items()
+            if tp in behind and (behind[tp] != start or tp in records)
+        }
+
+    async def mirror(self, offsets: Mapping[TP, int]) -> None:
+        """Shows how far the shards are in the group's offsets, for lag tools; nothing depends on it."""
+        await self.call_thread(self._mirror, offsets)
+
+    async def _mirror(self, offsets: Mapping[TP, int]) -> None:
+        ours = self.assignment()
+        known = {TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in ours}
+        try:
+            await self._ensure_consumer().commit(known)
+        except KafkaError as error:
+            log.debug("offsets are not mirrored: %r", error)
+
+    async def leave_group(self) -> None:
+        """Tells the group that this member goes, so that nobody waits for its session to end."""
+        await self.call_thread(self._consumer._coordinator._maybe_leave_group)
+
+
+class Consumer(driver.Consumer):
+    """Delivers slices to the shards that are open."""
+
+    in_doubt = False
+    ends: Mapping[TP, int] = {}
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that this consumer works for."""
+        return engine_of(self.app)
+
+    def _new_consumer_thread(self) -> Thread:
+        return Thread(self, loop=self.loop, beacon=self.beacon)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Resumes what is open: Faust would resume everything after a rebalance."""
+        super().resume_partitions([tp for tp in tps if self.engine.wants(tp.topic, tp.partition)])
+
+    async def perform_seek(self) -> None:
+        """Positions are the shards'."""
+        for tp, position in self.engine.positions().items():
+            await self.seek(TP(*tp), position)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Slices of what was fetched, one of each partition in turn."""
+        if self.in_doubt and self.flow_active:
+            self.in_doubt = False
+            await self.perform_seek()
+        records, _ = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            self.in_doubt = bool(records)
+            return
+        for part in interleaved(records):
+            tp = TP(part.topic, part.partition)
+            if not self.flow_active or self.app.consumer_generation_id != generation or not self.engine.takes(*tp):
+                self.in_doubt = True
+                return
+            yield tp, ConsumerMessage(
+                part.topic, part.partition, max(part.end - 1, 0), 0.0, 0, (), None, part, None, 0, 0, tp, generation_id=generation
+            )  # fmt: skip
+
+    async def _add_gap(self, *_: Any) -> None:
+        """Nothing is committed by offsets, so gaps between them are nobody's concern."""
+
+    def ack(self, message: Any) -> bool:
+        """Faust only needs to know that nothing is under way."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
+        return True
+
+    async def force_commit(self, *_: Any, **__: Any) -> bool:
+        """Positions travel in the shards' transactions."""
+        return False
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """The engine has a watchdog of its own, which judges by position."""
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commits what is folded, and puts the shards away until it is known whose they are."""
+        await self.engine.put_away()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Pauses and returns; shards open in the background, because aiokafka sends no heartbeat before this has returned."""
+        await super().on_partitions_assigned(assigned, generation_id)
+        self.engine.assigned(self, {(tp.topic, tp.partition) for tp in assigned})
+
+    async def on_stop(self) -> None:
+        """Commits what is folded before the group is left."""
+        self.stop_flow()
+        await self.engine.put_away()
+        await super().on_stop()
+
+    async def mirror(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """See Thread.mirror."""
+        await self._thread.mirror({TP(*tp): offset for tp, offset in offsets.items()})
+
+    async def seek_to(self, topic: str, partition: int, position: int) -> None:
+        """Reads on from there."""
+        await self.seek(TP(topic, partition), position)
+
+    async def first_offset(self, topic: str, partition: int) -> int:
+        """The first offset that the log still has."""
+        tp = TP(topic, partition)
+        return (await self.earliest_offsets(tp))[tp]
+
+    def pause(self, tps: Iterable[tuple[str, int]]) -> None:
+        """Stops delivering these."""
+        self.pause_partitions([TP(*tp) for tp in tps])
+
+    def resume(self, tps: Iterable[tuple[str, int]]) -> None:
+        """Delivers these."""
+        self.resume_partitions([TP(*tp) for tp in tps])
+
+    def end_of(self, topic: str, partition: int) -> int | None:
+        """The end of the log as the last fetch knew it."""
+        return self.ends.get(TP(topic, partition))
+
+    async def leave_group(self) -> None:
+        """See Thread.leave_group."""
+        await self._thread.leave_group()
+
+
+class Transport(driver.Transport):
+    """`karar://host:port`."""
+
+    Consumer = Consumer
+
+
+def engine_of(app: Any) -> Engine:
+    """The engine of a Faust app; whoever makes the app puts it there."""
+    engine: Engine = app.engine
+    return engine
+
+
+def confirming(send: Any, lease: Lease) -> Any:
+    """A coordinator's way to send, which tells the lease what was sent when, and what was confirmed."""
+
+    async def sending(request: Any) -> Any:
+        sent = lease.clock()
+        joins = isinstance(request, JoinGroupRequest)
+        if joins:
+            lease.asking(sent)
+        response = await send(request)
+        if joins or isinstance(request, HeartbeatRequest):
+            error = for_code(response.error_code)
+            if response.error_code == 0:
+                (lease.answered if joins else lease.confirmed)(sent)
+            elif issubclass(error, (UnknownMemberIdError, IllegalGenerationError)):
+                lease.lost()
+            elif not issubclass(error, RebalanceInProgressError):
+                log.info("the group's coordinator says %s", error.__name__)
+        return response
+
+    return sending
+
+
+def positions(consumer: Any, tps: Iterable[Any]) -> dict[TP, int]:
+    """The consumer's own positions, of those that it has and that have one."""
+    subscription = consumer._subscription.subscription
+    assignment = subscription.assignment if subscription is not None else None
+    if assignment is None:
+        return {}
+    found = {}
+    for tp in tps or ():
+        if tp in assignment.tps and (position := assignment.state_value(tp)._position) is not None:
+            found[TP(tp.topic, tp.partition)] = position
+    return found
+
+
+def ends(consumer: Any) -> dict[TP, int]:
+    """How far each assigned log reaches for those who read what has committed."""
+    subscription = consumer._subscription.subscription
+    assignment = subscription.assignment if subscription is not None else None
+    if assignment is None:
+        return {}
+    return {TP(tp.topic, tp.partition): lso for tp in assignment.tps if (lso := assignment.state_value(tp).lso) is not None}
+
+
+def interleaved(fetched: Fetched) -> Iterable[Slice]:
+    """Slices of every partition, one of each in turn, so that none waits for all of another."""
+    for turn in zip_longest(*(sliced(tp, *rest) for tp, rest in fetched.items())):
+        yield from (part for part in turn if part is not None)
+
+
+def sliced(tp: TP, start: int, end: int, records: list[Any]) -> Iterable[Slice]:
+    """The records of one partition in slices that follow one another without a gap; the last reaches to the position behind."""
+    for at in range(0, max(len(records), 1), LONGEST):
+        part = records[at : at + LONGEST]
+        behind = end if at + LONGEST >= len(records) else part[-1].offset + 1
+        yield Slice(tp.topic, tp.partition, start, behind, part)
+        start = behind
+
