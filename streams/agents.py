@@ -11,13 +11,12 @@ from schemas.sources.canonical import CanonicalEvents
 from streams.core.assemble import ASSEMBLING, RESETS, Assemble, key_of
 from streams.core.identity import Identity
 from streams.core.series import Journal, amounts
-from streams.core.step import NOW, Change, Output, Waiting, due_of, open_of, waiting_of
+from streams.core.step import DEAD_LETTERS, NOW, Change, Output, Waiting, due_of, open_of, waiting_of
 from streams.core.stitch import Stitch, decode
 from streams.core.targets import COUNTING_RULES, KEPT, Rules
 from streams.engine.murmur import partition_of
 from streams.engine.stage import Batch, Place, Record
 
-DEAD_LETTERS: Final = "dead-letters"
 FORWARD: Final = "forward"
 LONGEST: Final = 1 << 20
 LONGEST_LETTER: Final = 8 << 20
@@ -138,9 +137,8 @@ class AssembleStage(Shared):
             self.assemble.share(value)
 
     def live(self, value: bytes) -> Mapping[Place, int]:
-        """No facts are booked here."""
-        del value
-        return {}
+        """Whether the interaction stands sent, as an amount."""
+        return amounts(self.assemble.facts(value))
 
 
 class StitchStage(Shared):

@@ -1,7 +1,7 @@
 """The same path without Kafka: both stages over in-memory partitions, state encoded, step by step as the engine does it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -10,7 +10,8 @@ from zlib import crc32
 from schemas.events import Event, Reset
 from streams.core.assemble import INTERACTIONS, RESETS, Assemble, key_of
 from streams.core.identity import Identity
-from streams.core.series import Journal, amounts
+from streams.core.reading import Facts
+from streams.core.series import HELD, REFUSED, SENT, Journal, amounts, is_private
 from streams.core.step import NEVER, Change, Output, due_of, open_of, waiting_of
 from streams.core.stitch import Stitch, decode
 from streams.core.targets import KEPT, Rules
@@ -29,17 +30,22 @@ class Step(Protocol):
 
 
 class Shard:
-    """One partition of one stage: encoded state by key, and due times."""
+    """One partition of one stage: encoded state by key, due times, and its books."""
 
     def __init__(self, step: Step) -> None:
         self.step = step
         self.state: dict[bytes, bytes] = {}
         self.due: list[tuple[int, bytes]] = []
+        self.ledger, self.journal, self.archive = Ledger(other), Journal(), Journal()
 
     def run(self, key: bytes, records: Sequence[Any], now: int, *, ripe: bool = False) -> Change:
         """One step, and its state stored. A key that was found `ripe` has no entry among the due ones any more."""
         old = self.state.get(key)
         change = self.step(key, old, records, now)
+        if change.bookings:
+            self.journal.take(change.bookings)
+        if change.archived:
+            self.archive.take(change.archived)
         if change.value is None:
             self.state.pop(key, None)
             return change
@@ -72,6 +78,18 @@ class Shard:
         """The keys that say that they are open."""
         return [key for key, value in self.state.items() if open_of(value)]
 
+    def post(self) -> None:
+        """What was noted since the last call goes to the ledger."""
+        self.ledger.book(self.journal.bookings())
+        self.ledger.archive(self.archive.bookings())
+
+    def differences(self, facts: Callable[[bytes], Facts]) -> dict[Place, int]:
+        """The trial balance, from the encoded state alone."""
+        live: Counter[Place] = Counter()
+        for value in self.state.values():
+            live.update(amounts(facts(value)))
+        return self.ledger.differences(live)
+
 
 class Replay:
     """Both stages over ``partitions`` in-memory partitions.
@@ -86,10 +104,8 @@ class Replay:
         self.stitches = [Stitch(rules, kept) for _ in range(partitions)]
         self.assemble = [Shard(stage.step) for stage in self.assembles]
         self.stitch = [Shard(stage.step) for stage in self.stitches]
-        self.ledgers = {f"stitch-{n}": Ledger(other) for n in range(partitions)}
+        self.ledgers = {f"stitch-{n}": shard.ledger for n, shard in enumerate(self.stitch)}
         self.counts: Counter[tuple[str, ...]] = Counter()
-        self.journals = [Journal() for _ in range(partitions)]
-        self.archives = [Journal() for _ in range(partitions)]
         self.clock = clock
         self.now = 0 if clock is None else clock
 
@@ -149,17 +165,12 @@ class Replay:
 
     def book(self, number: int, key: bytes, records: Sequence[Any], *, ripe: bool = False) -> None:
         """One step of stitch, and its bookings."""
-        change = self.stitch[number].run(key, records, self.now, ripe=ripe)
-        self.journals[number].take(change.bookings)
-        if change.archived:
-            self.archives[number].take(change.archived)
-        self.count(change)
+        self.count(self.stitch[number].run(key, records, self.now, ripe=ripe))
 
     def post(self) -> None:
         """What the slice changed goes to the ledgers."""
-        for ledger, journal, archive in zip(self.ledgers.values(), self.journals, self.archives, strict=True):
-            ledger.book(journal.bookings())
-            ledger.archive(archive.bookings())
+        for shard in (*self.assemble, *self.stitch):
+            shard.post()
 
     def count(self, change: Change) -> tuple[Output, ...]:
         """The worker counters of a change; its outputs go on."""
@@ -174,21 +185,28 @@ class Replay:
         self.post()
 
     def net(self) -> Counter[Place]:
-        """Net amounts over all shards, without zeros."""
+        """Net amounts over all shards of what is served, without zeros."""
         total: Counter[Place] = Counter()
         for ledger in self.ledgers.values():
             total.update(ledger.net())
-        return Counter({place: amount for place, amount in total.items() if amount})
+        return Counter({place: amount for place, amount in total.items() if amount and not is_private(place[0])})
 
     def differences(self) -> dict[Place, int]:
-        """The trial balance of every shard, from the encoded state alone; empty when all is well."""
+        """The trial balance of every shard, from the encoded state alone, and conservation; empty when all is well."""
         found: dict[Place, int] = {}
-        for number, ledger in enumerate(self.ledgers.values()):
-            live: Counter[Place] = Counter()
-            for value in self.stitch[number].state.values():
-                live.update(amounts(self.stitches[number].facts(value)))
-            found |= ledger.differences(live)
-        return found
+        for assemble, stage in zip(self.assemble, self.assembles, strict=True):
+            found |= assemble.differences(stage.facts)
+        for stitch, books in zip(self.stitch, self.stitches, strict=True):
+            found |= stitch.differences(books.facts)
+        return found | self.lost()
+
+    def lost(self) -> dict[Place, int]:
+        """Conservation: interactions sent that are neither held nor refused, when nothing is under way; empty when all is well."""
+        net: Counter[Place] = Counter()
+        for shard in (*self.assemble, *self.stitch):
+            net.update(shard.ledger.net())
+        lost = net[SENT, ""] - net[HELD, ""] - net[REFUSED, ""]
+        return {("conservation", ""): lost} if lost else {}
 
     def metrics(self) -> bytes:
         """The ledgers as a worker would serve them."""

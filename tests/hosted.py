@@ -8,12 +8,12 @@ from typing import Any, Final
 from schemas.sources import Source
 from streams.agents import AssembleStage, StitchStage
 from streams.core.identity import Identity
+from streams.core.series import HELD, REFUSED, SENT, is_private
 from streams.core.step import Change, Output
 from streams.core.targets import Rules
-from streams.engine.ledger import Ledger, Place
+from streams.engine.ledger import Place
 from streams.engine.murmur import partition_of
 from streams.engine.stage import SHARED, Batch, Stage
-from streams.metrics import other
 from streams.replay import Shard
 
 WALL: Final = 4_102_444_800_000  # 2100: no event of a test lies in the future
@@ -33,12 +33,11 @@ class Arrived:
 
 
 class Hosted:
-    """One shard of one stage: its states, its ledger, its now."""
+    """One shard of one stage: its states, its books, its now."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.shard = Shard(stage.step)  # type: ignore[arg-type]  # a host knows the contract only
-        self.ledger, self.journal, self.archive = Ledger(other), stage.journal(), stage.journal()
         self.now = 0
         self.outputs: list[Output] = []
         self.counts: Counter[tuple[str, ...]] = Counter()
@@ -63,16 +62,13 @@ class Hosted:
         self.now = max(self.now, now)
         for key in self.shard.ripe(self.now):
             self.run(key, (), ripe=True)
-        self.ledger.book(self.journal.bookings())
-        self.ledger.archive(self.archive.bookings())
+        self.shard.post()
         sent, self.outputs = self.outputs, []
         return sent
 
     def run(self, key: bytes, records: Sequence[Any], *, ripe: bool = False) -> Change:
         """One step, noted."""
         change = self.shard.run(key, records, self.now, ripe=ripe)
-        self.journal.take(change.bookings)
-        self.archive.take(change.archived)
         self.outputs += change.outputs
         self.counts.update(change.counts)
         return change
@@ -82,7 +78,7 @@ class Hosted:
         live: Counter[Place] = Counter()
         for value in self.shard.state.values():
             live.update(self.stage.live(value))
-        return self.ledger.differences(live)
+        return self.shard.ledger.differences(live)
 
     def reopened(self, stage: Stage) -> None:
         """The same states under a new owner, who is told what is shared."""
@@ -141,8 +137,15 @@ class Host:
         """What is true now, over all shards of stage 2."""
         total: Counter[Place] = Counter()
         for shard in self.stitch:
-            total.update(shard.ledger.net())
-        return Counter({place: amount for place, amount in total.items() if amount})
+            total.update(shard.shard.ledger.net())
+        return Counter({place: amount for place, amount in total.items() if amount and not is_private(place[0])})
+
+    def lost(self) -> int:
+        """Conservation: interactions sent that are neither held nor refused."""
+        net = Counter[Place]()
+        for shard in (*self.assemble, *self.stitch):
+            net.update(shard.shard.ledger.net())
+        return net[SENT, ""] - net[HELD, ""] - net[REFUSED, ""]
 
     def counts(self) -> Counter[tuple[str, ...]]:
         """Worker counters of all shards."""

@@ -246,6 +246,15 @@ def test_resets_are_shared() -> None:
     assert one.live(value) == {}
 
 
+def test_the_trial_balance_of_stage_1_is_about_what_was_sent() -> None:
+    """The facts of an interaction's state are whether it stands sent."""
+    one = stage()
+    change = one.step(key_of(MINE.events[0]), None, list(MINE), LATER)
+    assert change.value is not None
+
+    assert one.live(change.value) == amounts(dict(change.bookings)) == {("_interactions_sent", ""): 1}
+
+
 def test_a_log_remembers_where_a_line_stands() -> None:
     """A repeated line is another occurrence, also after the shard has moved: its reader sees again what came before."""
     records = [Arrived("log", n, None, line) for n, line in enumerate([LINE, LINE, LINE])]
@@ -368,6 +377,7 @@ def test_wrong_partitions_change_no_net(events: list[Event], partitions: int, se
 
         assert host.net() == replay.net()
         assert [shard.differences() for shard in (*host.assemble, *host.stitch)] == [{}] * 2 * partitions
+        assert host.lost() == 0
     assert bool(sum(n for labels, n in host.counts().items() if labels[0] == "forwarded_total")) == (partitions > 1)
     assert not [x for x in host.topics.get("dead-letters", []) if dict(x.headers)["reason"] != b"too_late"]
 

@@ -183,6 +183,14 @@ def test_what_is_served_is_what_the_table_says() -> None:
     assert len(served) > 60
 
 
+def test_what_is_for_the_books_alone_is_not_served() -> None:
+    """A name with `_` first never reaches the exposition."""
+    ledger = replayed(call("c1").rang(0)).ledgers["stitch-0"]
+
+    assert ledger.net()["_interactions_held", ""] == 1
+    assert b"interactions" not in exposition({"stitch-0": ledger}, Rules(), NOW)
+
+
 def test_the_shard_is_on_every_ledger_series_and_on_nothing_else() -> None:
     """Label `shard` on each, as `stitch-3`, and nothing else has it."""
     expected = {f"karar_{n}": labels for name, labels in (COUNTERS | HISTOGRAMS | GAUGES).items() for n in (name, twin(name))}

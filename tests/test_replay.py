@@ -12,7 +12,7 @@ from schemas.events import Event, Reset
 from streams.core import identity, stitch, targets
 from streams.core.identity import Identity
 from streams.core.series import amounts
-from streams.core.step import Place
+from streams.core.step import Change, Place
 from streams.core.targets import Rules
 from streams.replay import Replay
 from streams.simulate import simulate
@@ -238,9 +238,34 @@ def test_worker_counters_say_what_became_of_each_event() -> None:
     }
 
 
+@pytest.mark.parametrize("number", range(30))
+def test_no_interaction_is_lost_or_doubled(number: int, seed: int) -> None:
+    """Conservation: sent = held + refused, net, through moves, revisions, resets, archives, and what comes too late for them."""
+    random = Random(seed + number)
+    events = list(chaos(random, 30, 6))
+    days = {x.interaction_id: random.randrange(120) for x in events}
+    events = [replace(x, at=x.at + days[x.interaction_id] * DAY * 1000) for x in events]
+    events.sort(key=lambda x: x.at + (random.randrange(60 * DAY * 1000) if random.random() < 0.2 else 0))
+    replay = Replay(Rules(), Identity(), random.choice((1, 3)), kept=random.choice((0, 1, 5, 30)) * DAY * 1000)
+    for part in cut(events, random):
+        replay.take(part)
+        if random.random() < 0.2:
+            replay.finish(replay.now + random.choice((1, 10, 60)) * DAY * 1000)
+        assert replay.differences() == {}
+
+
+def test_an_interaction_that_is_lost_on_the_way_shows() -> None:
+    """Conservation is over both stages: neither's own books would show it."""
+    replay = Replay(Rules(), Identity())
+    replay.stitch[0].run = lambda *_, **__: Change(value=None)  # type: ignore[method-assign]  # it loses everything
+    replay.take(list(TALK))
+
+    assert replay.differences() == {("conservation", ""): 1}
+
+
 def test_a_broken_state_shows_in_the_trial_balance() -> None:
     """The trial balance is taken from the encoded state alone: a chain that is lost is found."""
     replay = replayed(TALK)
     replay.stitch[0].state.clear()
 
-    assert replay.differences() == dict(replay.net())
+    assert replay.differences() == replay.net() | {("_interactions_held", ""): 1}

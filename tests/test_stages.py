@@ -7,14 +7,15 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
+from schemas.codec import encode
 from schemas.events import Event
 from schemas.records import Interaction, Moved
 from streams.core.assemble import MAX_EVENTS, RESETS, STATE, Assemble, key_of
 from streams.core.identity import Identity
-from streams.core.step import NEVER, Change, body_of, due_of, open_of
+from streams.core.step import NEVER, Change, Output, body_of, due_of, open_of
 from streams.core.stitch import decode
 from tests.stage import LATER, TALK, Stage
-from tests.story import DAY, HOUR, call, instant, reset
+from tests.story import DAY, HOUR, call, email, instant, reset
 
 KEY: Final = b"pbx\x1fc1"
 OUTLIVES: Final = 181 * DAY * 1000
@@ -235,8 +236,42 @@ def test_what_is_too_old_to_be_kept_is_counted_as_lost() -> None:
     change = stage.take(*TALK, now=instant(60) + OUTLIVES)
 
     assert change.value is None
-    assert change.outputs == ()
-    assert stage.counts["events_total", "pbx", "too_late"] == 3
+    assert change.outputs == tuple(Output("dead-letters", b"c1", encode(x), None, (("reason", b"too_late"),)) for x in TALK)
+    assert stage.counts == {("events_total", "pbx", "too_late"): 3, ("dead_letters_total", "pbx", "too_late"): 3}
+
+
+def test_what_was_sent_is_booked_once_and_until_it_is_taken_back() -> None:
+    """Conservation: +1 when an interaction is first sent, −1 when a revision leaves nothing of it, +1 when it comes back."""
+    stage = assemble()
+    queued, answered, _ = TALK
+    nothing = call("c1").rated(0, "csat", 3.0, id=queued.id, revision=1)
+    said = [stage.take(*events).bookings for events in ((queued,), (queued,), nothing.events, nothing.events, (answered,))]
+
+    assert [list(bookings) for bookings in said] == [[(("_interactions_sent",), n)] if n else [] for n in (1, 0, -1, 0, 1)]
+
+
+def test_what_stands_sent_is_archived_with_its_state() -> None:
+    """No total changes when a state leaves the table."""
+    stage, silent = assemble(), assemble()
+    stage.take(*TALK)
+    silent.take(*call("c1").rated(60, "csat", 3.0))
+
+    assert stage.take(now=instant(60) + OUTLIVES).archived == ((("_interactions_sent",), 1),)
+    assert silent.take(now=instant(60) + OUTLIVES).archived == ()
+
+
+def test_a_correction_may_end_what_seemed_to_go_on() -> None:
+    """An e-mail that turns out to be a call was over long ago: said; its state stays as promised, so that nothing is sent as new."""
+    stage = assemble()
+    change = stage.take(*email("c1", phone="1").queued(0, "A"), now=LATER)
+    corrected = stage.take(*call("c1", phone="1").queued(0, "A", revision=1), now=change.due - 91 * DAY * 1000)
+
+    assert change.due == instant(30 * DAY) + OUTLIVES
+    assert snapshot(corrected).active_until == instant(2 * HOUR)
+    assert corrected.due == change.due
+    assert stage.take(*TALK, now=change.due - 1).outputs[0].topic == "dead-letters"
+    assert stage.take(now=change.due - 1).value is not None
+    assert stage.take(now=change.due).value is None
 
 
 def test_the_value_says_whether_it_is_open() -> None:

@@ -5,6 +5,7 @@ from random import Random
 from typing import Any, Final
 
 import pytest
+from msgspec import json
 from msgspec.structs import replace
 
 from schemas.records import Interaction, Moved
@@ -113,7 +114,80 @@ def test_what_comes_for_a_marker_is_too_late() -> None:
         books.take(*record(call(f"at {second}", phone="1").queued(second, "A").ended(second + 5)), now=CLOSES + KEPT)
 
     assert books.counts["too_late_total", "pbx"] == 3
-    assert books.ledger.net() == before
+    assert books.ledger.net() == before | {("_interactions_refused", ""): 2}
+
+
+def test_what_is_refused_is_told_each_time_and_counted_once() -> None:
+    """Conservation: an interaction is held or refused, once, in however many versions it comes; each is a dead letter."""
+    books = Books()
+    books.take(*record(TALK), now=CLOSES + KEPT)
+    (late,) = record(call("c2", phone="1").queued(60 + DAY, "A").ended(65 + DAY))
+    for version in (1, 2):
+        change = books.take(replace(late, version=version), now=CLOSES + KEPT)
+        (letter,) = change.outputs
+
+        assert (letter.topic, letter.key, dict(letter.headers)) == ("dead-letters", CUSTOMER, {"reason": b"too_late"})
+        assert letter.value is not None
+        assert json.decode(letter.value) == {
+            "interaction": "pbx/c2",
+            "version": version,
+            "customer": "customer:x",
+            "start": late.start,
+            "active_until": late.active_until,
+        }
+    assert books.counts["dead_letters_total", "pbx", "too_late"] == 2
+    assert (books.net("_interactions_held"), books.net("_interactions_refused")) == (1, 1)
+
+
+@pytest.mark.parametrize(("version", "refused"), [(2, 1), (3, 0)])
+def test_what_was_refused_may_move_away(version: int, refused: int) -> None:
+    """Whoever it belongs to now holds or refuses it: here it is not counted any more."""
+    books = Books()
+    books.take(*record(TALK), now=CLOSES + KEPT)
+    books.take(*record(call("c2", phone="1").queued(60 + DAY, "A"), version=2), now=CLOSES + KEPT)
+    books.take(Moved("pbx\x1fc2", version, "customer:y"), now=CLOSES + KEPT)
+
+    assert books.net("_interactions_refused") == refused
+
+
+def test_what_was_refused_is_remembered_while_it_may_come_again() -> None:
+    """As long as *assemble* remembers it, longer than the marker if need be; then it is archived, and nothing is left."""
+    books = Books()
+    books.take(*record(TALK), now=CLOSES + KEPT)
+    books.take(*record(call("c2", phone="1").queued(60 + DAY, "A").ended(65 + DAY)), now=CLOSES + KEPT)
+    until = instant(65 + 2 * DAY) + 2 * KEPT
+
+    assert books.take(now=CLOSES + 2 * KEPT).due == until
+    assert books.take(now=until - 1).value is not None
+    change = books.take(now=until)
+    assert (change.value, change.archived) == (None, [(("_interactions_refused",), 1)])
+    assert books.net("_interactions_refused") == 1
+
+
+def test_what_was_refused_is_taken_when_its_marker_is_gone() -> None:
+    """Then it is a chain of its own, and held."""
+    books = Books()
+    books.take(*record(TALK), now=CLOSES + KEPT)
+    (late,) = record(call("c2", phone="1").queued(60 + DAY, "A").ended(65 + DAY))
+    books.take(late, now=CLOSES + KEPT)
+    books.take(replace(late, version=2), now=CLOSES + 2 * KEPT)
+
+    assert (books.net("_interactions_held"), books.net("_interactions_refused")) == (2, 0)
+    assert books.net("chains_opened_total") == 2
+
+
+def test_what_time_takes_goes_before_what_arrives() -> None:
+    """A chain that no sweep has found yet takes nothing more, as if it had been found in time."""
+    swept, late = Books(), Books()
+    for books in (swept, late):
+        books.take(*record(TALK))
+    swept.take(now=CLOSES + KEPT)
+    for books in (swept, late):
+        books.take(*record(TALK.answered(61, "bob", team="blue"), version=2), now=CLOSES + KEPT)
+
+        assert books.counts["too_late_total", "pbx"] == 1
+    assert late.ledger.net() == swept.ledger.net()
+    assert late.value == swept.value
 
 
 @pytest.mark.parametrize("second", [60 + DAY + 0.001, -DAY - 0.001, 50 * DAY])

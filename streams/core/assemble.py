@@ -1,7 +1,8 @@
 """Stage 1: a key's events join its set; the interaction that they tell of goes on to its customer, when it has changed.
 
 Key: (source, interaction id). The state is the event set itself, all revisions, with the version, digest and customer key last
-sent. Publisher-wide resets are kept once per shard under `RESETS`.
+sent; it stays for as long as it was once promised to, so that no interaction is sent twice as new. Publisher-wide resets are
+kept once per shard under `RESETS`.
 """
 
 from collections import Counter
@@ -13,10 +14,13 @@ from msgspec import Struct, json, msgpack
 from msgspec.structs import replace
 
 from schemas import events as e
+from schemas.codec import encode
 from schemas.records import Interaction, Moved
 from streams.core.identity import Identity, interaction_key
 from streams.core.interaction import NOT_LIFECYCLE, Place, fold, is_nothing_yet
-from streams.core.step import NEVER, NOW, Change, Output, body_of, due_of, seal
+from streams.core.reading import Facts
+from streams.core.series import SENT
+from streams.core.step import DEAD_LETTERS, NEVER, NOW, TOO_LATE, Change, Difference, Output, body_of, due_of, seal
 from streams.core.targets import CASE_GAP, CHAIN_GAP, KEPT
 
 INTERACTIONS: Final = "interactions"
@@ -29,15 +33,26 @@ LATE: Final = 120_000
 
 
 class Assembled(Struct, array_like=True, gc=False):
-    """One interaction's event set and what was last said of it."""
+    """One interaction's event set and what was last said of it; what comes from ``until`` on is too late."""
 
     version: int
     sent_to: str
     digest: bytes
+    until: int
     events: list[e.AnyEvent]
 
 
+class Sent(Struct, array_like=True, gc=False):
+    """The beginning of `Assembled`: to whom the interaction was sent, empty where to nobody."""
+
+    version: int
+    sent_to: str
+
+
 STATE: Final = msgpack.Decoder(Assembled)
+BEGINNING: Final = msgpack.Decoder(Sent)
+AN_ARRAY: Final = 0x90 + len(Assembled.__struct_fields__)
+ONE_SENT: Final[Difference] = ((SENT,), 1)
 SHARED: Final = msgpack.Decoder(dict[str, list[Place]])
 ENCODE: Final = msgpack.Encoder().encode
 
@@ -62,21 +77,26 @@ class Assemble:
         """Events for one key. Returns the new event set and, if the interaction changed, its snapshot for the customer."""
         if key == RESETS:
             return self.reset(old, records)
-        if old is not None and records and now >= due_of(old) - self.kept:
-            return Change(value=old, due=due_of(old), counts=too_late(records))
-        state = STATE.decode(body_of(old)) if old is not None else Assembled(0, "", b"", [])
+        before = due_of(old) if old is not None else 0
+        if old is not None and not records and now >= before:
+            return Change(value=None, archived=tuple(self.facts(old).items()))
+        state = STATE.decode(body_of(old)) if old is not None else Assembled(0, "", b"", NEVER, [])
+        if now >= state.until:
+            return Change(value=old, due=before, outputs=late_letters(records), counts=too_late(records))
         counts: dict[tuple[str, ...], int] = {}
         events = unite(state.events, records, now, counts)
         source = events[0].source
         live = current(events)
         folded, customer = fold(key.decode(), live, self.resets.get(source, ()), self.identity)
-        due = archived_from(folded, self.kept) + self.kept
-        if now >= due:
-            return Change(value=None, counts=too_late(records))
+        state.until, state.events = archived_from(folded, self.kept), events
+        due = max(before, state.until + self.kept)
+        if old is None and now >= due:
+            return Change(value=None, outputs=late_letters(records), counts=too_late(records))
         if is_nothing_yet(live):
-            return nothing(key.decode(), state, events, due, now, counts)
+            return nothing(key.decode(), state, due, now, counts)
         digest = blake2b(ENCODE(folded) + customer.encode(), digest_size=8).digest()
         outputs: tuple[Output, ...] = ()
+        bookings = () if state.sent_to else (ONE_SENT,)
         if digest != state.digest:
             folded.version = state.version = state.version + 1
             told = ((NOW, now.to_bytes(8, "big")),)
@@ -89,9 +109,13 @@ class Assemble:
             if folded.orphan and state.version == 1:
                 counts["orphans_total", source] = 1
             state.sent_to, state.digest = customer, digest
-        held = Assembled(state.version, state.sent_to, state.digest, events)
-        value = seal(due, ENCODE(held), is_open=not folded.over)
-        return Change(value=value, due=due, outputs=outputs, counts=counts)
+        value = seal(due, ENCODE(state), is_open=not folded.over)
+        return Change(value=value, due=due, bookings=bookings, outputs=outputs, counts=counts)
+
+    def facts(self, value: bytes) -> Facts:
+        """The facts that an encoded state stands for: that its interaction was sent."""
+        body = body_of(value)
+        return {(SENT,): 1} if body[0] == AN_ARRAY and BEGINNING.decode(body).sent_to else {}
 
     def reset(self, old: bytes | None, records: Iterable[e.Event]) -> Change:
         """Publisher-wide resets: remembered for every interaction of the source, and every open one is looked at again."""
@@ -107,16 +131,18 @@ class Assemble:
         return Change(value=seal(NEVER, ENCODE(self.resets), is_open=False), revisit=added)
 
 
-def nothing(key: str, state: Assembled, events: list[e.AnyEvent], due: int, now: int, counts: dict[tuple[str, ...], int]) -> Change:
+def nothing(key: str, state: Assembled, due: int, now: int, counts: dict[tuple[str, ...], int]) -> Change:
     """Nothing that counts is known, or is left after a revision: then what was sent is taken back."""
-    version = state.version
     outputs: tuple[Output, ...] = ()
+    bookings: tuple[Difference, ...] = ()
     if state.sent_to:
-        version += 1
+        state.version += 1
+        bookings = (((SENT,), -1),)
         told = ((NOW, now.to_bytes(8, "big")),)
-        outputs = (Output(INTERACTIONS, state.sent_to.encode(), ENCODE(Moved(key, version, "")), None, told),)
-    value = seal(due, ENCODE(Assembled(version, "", b"", events)), is_open=False)
-    return Change(value=value, due=due, outputs=outputs, counts=counts)
+        outputs = (Output(INTERACTIONS, state.sent_to.encode(), ENCODE(Moved(key, state.version, "")), None, told),)
+        state.sent_to, state.digest = "", b""
+    value = seal(due, ENCODE(state), is_open=False)
+    return Change(value=value, due=due, bookings=bookings, outputs=outputs, counts=counts)
 
 
 def archived_from(folded: Interaction, kept: int) -> int:
@@ -129,7 +155,13 @@ def archived_from(folded: Interaction, kept: int) -> int:
 
 def too_late(records: Iterable[e.Event]) -> dict[tuple[str, ...], int]:
     """Events of an interaction that nothing is remembered of any more: counted, and kept out."""
-    return dict(Counter(("events_total", x.source, "too_late") for x in records))
+    labels = (("events_total", "too_late"), ("dead_letters_total", "too_late"))
+    return dict(Counter((name, x.source, result) for x in records for name, result in labels))
+
+
+def late_letters(records: Iterable[e.Event]) -> tuple[Output, ...]:
+    """The same as dead letters: the canonical events, for what they were read from is not known any more."""
+    return tuple(Output(DEAD_LETTERS, x.interaction_id.encode(), encode(x), None, TOO_LATE) for x in records)
 
 
 def unite(known: Sequence[e.Event], records: Iterable[e.Event], now: int, counts: dict[tuple[str, ...], int]) -> list[Any]:

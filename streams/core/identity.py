@@ -28,6 +28,11 @@ def unescaped(name: str) -> str:
     return name.replace(f"{ESCAPE}1", UNIT).replace(f"{ESCAPE}0", ESCAPE) if ESCAPE in name else name
 
 
+def readable(key: str) -> str:
+    """A key as people read it: source/id."""
+    return "/".join(unescaped(part) for part in key.split(UNIT))
+
+
 class Identity(Struct, frozen=True):
     """How identifiers become keys: values that identify nobody, and the pepper of the pseudonyms.
 

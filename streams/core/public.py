@@ -6,7 +6,7 @@ from itertools import groupby
 from schemas.records import ChainContact, ScoredLink, ServiceChain
 from streams.core.chain import Chain
 from streams.core.facts import Account, outcome
-from streams.core.identity import UNIT, unescaped
+from streams.core.identity import UNIT, readable
 from streams.core.links import Link, weakest
 from streams.core.reading import Reading
 
@@ -38,11 +38,6 @@ def service_chain(customer: str, chain: Chain, now: int) -> ServiceChain:
         path=[team for team, _ in groupby(teams)],
         contacts=[contact(r) for r in chain.readings],
     )
-
-
-def readable(key: str) -> str:
-    """A key as people read it: source/id."""
-    return "/".join(unescaped(part) for part in key.split(UNIT))
 
 
 def public(link: Link) -> ScoredLink:

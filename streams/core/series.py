@@ -14,6 +14,11 @@ from streams.core.identity import UNIT, escaped, unescaped
 from streams.core.reading import Facts, Key
 from streams.core.step import Booking, Difference, Place
 
+SENT: Final = "_interactions_sent"
+HELD: Final = "_interactions_held"
+REFUSED: Final = "_interactions_refused"
+"""Conservation, over all shards: sent = held + refused, net, once nothing is under way. Private: a name with `_` first is never served."""
+
 SUM: Final = "sum"
 LONGEST_WAIT: Final = "longest_wait_seconds"
 
@@ -125,6 +130,11 @@ TABLE: Final = (
 )
 SERIES: Final = {series.name: series for series in TABLE}
 HISTOGRAMS: Final[dict[str | int, tuple[int, ...]]] = {series.name: series.bounds for series in TABLE if series.bounds}
+
+
+def is_private(series: str) -> bool:
+    """Whether a series is for the books alone."""
+    return series.startswith("_")
 
 
 def joined(names: Iterable[str | int]) -> str:

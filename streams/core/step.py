@@ -12,6 +12,10 @@ WAITING: Final = 2
 LONGEST_WAITING: Final = (1 << 16) - 1
 """What may stand of waits in front of a value: two bytes say how long it is."""
 
+DEAD_LETTERS: Final = "dead-letters"
+TOO_LATE: Final = (("reason", b"too_late"),)
+"""The headers of a dead letter that was in order, and came when its place was gone."""
+
 NOW: Final = "now"
 """The header in which a stage tells the next one its now: 8 bytes, big-endian, ms."""
 

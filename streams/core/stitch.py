@@ -1,19 +1,22 @@
 """Stage 2: an interaction joins its customer's chains; what that makes true is booked, what it makes untrue is retracted.
 
 Key: the customer. The state is the set of the customer's interactions, the instant of the last booking (`as_of`: facts can be
-recomputed from the state alone), and markers of chains that were archived.
+recomputed from the state alone), markers of chains that were archived, and the interactions that were refused for coming after.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from msgspec import Struct, msgpack
+from msgspec import Struct, json, msgpack
 
 from schemas.records import Interaction, Moved
+from streams.core.assemble import archived_from
 from streams.core.facts import Account, difference
-from streams.core.identity import UNIT, unescaped
+from streams.core.identity import UNIT, readable, unescaped
 from streams.core.reading import Facts
-from streams.core.step import NEVER, Change, Difference, body_of, seal
+from streams.core.series import HELD, REFUSED
+from streams.core.step import DEAD_LETTERS, NEVER, TOO_LATE, Change, Difference, Output, body_of, due_of, seal
 from streams.core.targets import CHAIN_GAP, KEPT, Rules
 
 MEMO: Final = 4_096
@@ -29,12 +32,31 @@ class Marker(Struct, array_like=True, frozen=True):
     until: int
 
 
+class Refused(Struct, array_like=True, frozen=True):
+    """An interaction that came for an archived chain: counted once, however often it comes, as long as *assemble* may send it."""
+
+    interaction: str
+    version: int
+    until: int
+
+
 class Customer(Struct, array_like=True, gc=False):
     """One customer's interactions, and the instant their facts were last booked at."""
 
     as_of: int
     records: list[Interaction]
     markers: list[Marker] = []
+    refused: list[Refused] = []
+
+
+class Late(Struct, frozen=True, kw_only=True):
+    """What a dead letter says of an interaction that was refused."""
+
+    interaction: str
+    version: int
+    customer: str
+    start: int
+    active_until: int
 
 
 STATE: Final = msgpack.Decoder(Customer)
@@ -60,33 +82,78 @@ class Stitch:
         self.memo: dict[bytes, tuple[bytes, Customer, Facts]] = {}
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int) -> Change:
-        """Interactions for one customer. Returns the new set and the difference of facts."""
+        """Interactions for one customer. Returns the new set and the difference of facts.
+
+        What time takes from the table goes before what arrives, whether a sweep has found it or not.
+        """
+        if records and old is not None and self.is_ripe(key, old, now):
+            first = self.join(key, old, (), now)
+            return both(first, self.join(key, first.value, records, now))
+        return self.join(key, old, records, now)
+
+    def join(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int) -> Change:
+        """Interactions join the set; what has been in the table for long enough leaves it."""
         counts: dict[tuple[str, ...], int] = {}
         customer, before = self.recall(key, old)
         now = max(now, customer.as_of)
         held = {r.key: r for r in customer.records}
-        for x in records:
-            take(held, customer.markers, x, counts)
+        refused = {r.interaction: r for r in customer.refused}
+        late = [x for x in records if not self.take(held, refused, customer.markers, x)]
         kept = list(held.values())
         account = Account(kept, now, self.rules)
         changes = difference(total := account.total(), before)
-        archived, markers = archive(account, customer.markers, now, self.kept, counts)
-        if archived:
-            gone = {key for marker in markers for key in marker.interactions}
+        changes += conserved(len(kept) - len(customer.records), len(refused) - len(customer.refused))
+        gone, archived, markers = archive(account, customer.markers, now, self.kept, counts)
+        outputs = letters(key, late, counts) if late else ()
+        still = [r for r in refused.values() if now < r.until]
+        archived += conserved(0, len(refused) - len(still))
+        if gone:
             kept = [r for r in kept if r.key not in gone]
             account = Account(kept, now, self.rules)
             total = account.total()
-        if not kept and not markers:
+        if not kept and not markers and not still:
             self.memo.pop(key, None)
-            return Change(value=None, bookings=changes, archived=archived, counts=counts)
-        due = min((account.due, *(c.closes_at + self.kept for c in account.chains), *(m.until for m in markers)), default=NEVER)
-        customer = Customer(now, kept, markers)
+            return Change(value=None, bookings=changes, archived=archived, outputs=outputs, counts=counts)
+        closing = (c.closes_at + self.kept for c in account.chains)
+        due = min((account.due, *closing, *(m.until for m in markers), *(r.until for r in still)), default=NEVER)
+        customer = Customer(now, kept, markers, still)
         is_open = any(now < chain.closes_at for chain in account.chains)
         value = seal(due, ENCODE(customer), is_open=is_open, waiting=account.waiting() if is_open else ())
         if len(self.memo) >= MEMO:
             self.memo.clear()
         self.memo[key] = value, customer, total
-        return Change(value=value, due=due, bookings=changes, archived=archived, counts=counts)
+        return Change(value=value, due=due, bookings=changes, archived=archived, outputs=outputs, counts=counts)
+
+    def is_ripe(self, key: bytes, old: bytes, now: int) -> bool:
+        """Whether some of a customer's state may be due to leave the table."""
+        if now < due_of(old):
+            return False
+        customer, _ = self.recall(key, old)
+        gone = now - CHAIN_GAP - self.kept
+        return any(r.active_until <= gone for r in customer.records) or any(m.until <= now for m in customer.markers)
+
+    def take(
+        self, held: dict[str, Interaction], refused: dict[str, Refused], markers: Iterable[Marker], x: Interaction | Moved,
+    ) -> bool:  # fmt: skip
+        """One record joins the set: the larger version replaces, a move removes. False for what belongs to an archived chain."""
+        match x:
+            case Moved():
+                other = held.get(x.interaction)
+                if other is not None and other.version < x.version:
+                    del held[x.interaction]
+                gone = refused.get(x.interaction)
+                if gone is not None and gone.version < x.version:
+                    del refused[x.interaction]
+            case Interaction():
+                other = held.get(x.key)
+                if other is None and any(belongs(x, marker) for marker in markers):
+                    if all(x.key not in marker.interactions for marker in markers):
+                        refused[x.key] = Refused(x.key, x.version, archived_from(x, self.kept) + self.kept)
+                    return False
+                if other is None or other.version < x.version:
+                    held[x.key] = x
+                    refused.pop(x.key, None)
+        return True
 
     def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Facts]:
         """The decoded state and its facts, from the memo if it holds exactly these bytes."""
@@ -101,42 +168,60 @@ class Stitch:
     def facts(self, value: bytes) -> Facts:
         """The facts that an encoded state stands for: the trial balance adds these up."""
         customer = STATE.decode(body_of(value))
-        return Account(customer.records, customer.as_of, self.rules).total()
+        total = Account(customer.records, customer.as_of, self.rules).total()
+        return total | dict(conserved(len(customer.records), len(customer.refused)))
+
+
+def conserved(held: int, refused: int) -> list[Difference]:
+    """What conservation must know: how many more interactions are held and refused."""
+    return [((name,), number) for name, number in ((HELD, held), (REFUSED, refused)) if number]
+
+
+def letters(key: bytes, late: Iterable[Interaction | Moved], counts: dict[tuple[str, ...], int]) -> tuple[Output, ...]:
+    """Interactions that came for an archived chain: counted by source, and told as dead letters."""
+    outputs = []
+    for x in late:
+        if isinstance(x, Interaction):
+            for label in ("too_late_total",), ("dead_letters_total", "too_late"):
+                name = label[0], unescaped(x.key.partition(UNIT)[0]), *label[1:]
+                counts[name] = counts.get(name, 0) + 1
+            told = Late(
+                interaction=readable(x.key), version=x.version, customer=readable(key.decode()), start=x.start, active_until=x.active_until,
+            )  # fmt: skip
+            outputs.append(Output(DEAD_LETTERS, key, json.encode(told), None, TOO_LATE))
+    return tuple(outputs)
 
 
 def archive(
     account: Account, markers: Sequence[Marker], now: int, kept_for: int, counts: dict[tuple[str, ...], int],
-) -> tuple[list[Difference], list[Marker]]:  # fmt: skip
+) -> tuple[set[str], list[Difference], list[Marker]]:  # fmt: skip
     """Chains whose time in the table is over: their facts go to the archive, a marker stays as long again."""
     kept = [m for m in markers if now < m.until]
     archived: list[Difference] = []
+    gone: set[str] = set()
     for chain, facts in zip(account.chains, account.facts, strict=True):
         if now < chain.closes_at + kept_for:
             continue
         archived += facts.items()
         keys = tuple(r.record.key for r in chain.readings)
-        kept.append(Marker(chain.case_id, chain.start, chain.activity, keys, chain.closes_at + 2 * kept_for))
+        gone.update(keys)
+        archived += conserved(len(keys), 0)
+        if now < (until := chain.closes_at + 2 * kept_for):
+            kept.append(Marker(chain.case_id, chain.start, chain.activity, keys, until))
         counts["chains_archived_total",] = counts.get(("chains_archived_total",), 0) + 1
-    return archived, kept
+    return gone, archived, kept
 
 
-def take(
-    held: dict[str, Interaction], markers: Iterable[Marker], x: Interaction | Moved, counts: dict[tuple[str, ...], int],
-) -> None:  # fmt: skip
-    """One record joins the set: the larger version replaces, a move removes, what belongs to an archived chain is too late."""
-    match x:
-        case Moved():
-            other = held.get(x.interaction)
-            if other is not None and other.version < x.version:
-                del held[x.interaction]
-        case Interaction():
-            other = held.get(x.key)
-            if other is None and any(belongs(x, marker) for marker in markers):
-                label = ("too_late_total", unescaped(x.key.partition(UNIT)[0]))
-                counts[label] = counts.get(label, 0) + 1
-                return
-            if other is None or other.version < x.version:
-                held[x.key] = x
+def both(first: Change, then: Change) -> Change:
+    """Two changes of one key, one after the other, as one."""
+    return Change(
+        value=then.value,
+        due=then.due,
+        bookings=[*first.bookings, *then.bookings],
+        archived=[*first.archived, *then.archived],
+        outputs=first.outputs + then.outputs,
+        counts=dict(Counter(first.counts) + Counter(then.counts)),
+    )
 
 
 def belongs(x: Interaction, marker: Marker) -> bool:
