@@ -1,21 +1,20 @@
 """The one place where topics, stages and agents are declared: what flows where, and what each shard is made of."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from schemas.sources import Source, open_source
-from streams.commands.replay import rules_of as read_rules
-from streams.agents import DEAD_LETTERS, FORWARD, AssembleStage, StitchStage
+from streams.agents import FORWARD, AssembleStage, StitchStage
 from streams.core.assemble import INTERACTIONS
-from streams.core.identity import BLOCKED, Identity
 from streams.core.series import SERIES, parted
-from streams.core.targets import DAY, Rules
+from streams.core.step import DEAD_LETTERS
+from streams.core.targets import DAY
 from streams.engine.engine import Engine
 from streams.engine.host import KararApp, build
 from streams.engine.kafka import Kafka
 from streams.engine.ledger import Ledger
 from streams.engine.shard import Clock, Spec
+from streams.given import identity_of, settled_rules
 from streams.metrics import other
 from streams.settings import Settings
 from streams.topics import inputs
@@ -24,16 +23,6 @@ ASSEMBLE: Final = "assemble"
 STITCH: Final = "stitch"
 MOMENTS: Final = "moments"
 CHAINS: Final = "chains"
-
-
-def rules_of(settings: Settings) -> Rules:
-    """What is expected: the targets file, else the defaults. ValueError: one line."""
-    return read_rules(Path(settings.targets) if settings.targets else None)
-
-
-def identity_of(settings: Settings) -> Identity:
-    """How identifiers become keys."""
-    return Identity(blocked=BLOCKED | settings.blocked, pepper=settings.pepper.encode())
 
 
 def ledger_of(settings: Settings) -> Ledger:
@@ -60,7 +49,7 @@ def clock_of(settings: Settings) -> Clock:
 
 def specs(settings: Settings) -> tuple[Spec, Spec]:
     """The two stages of the flow."""
-    rules, identity, partitions = rules_of(settings), identity_of(settings), settings.partitions
+    rules, identity, partitions = settled_rules(settings), identity_of(settings), settings.partitions
     kept = settings.kept_days * DAY
     read, forward = inputs(settings), settings.topic("assemble.forward")
 

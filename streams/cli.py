@@ -16,6 +16,7 @@ from schemas.sources import FORMATS
 from streams.broker import BrokerError
 from streams.commands.files import BadDataError, Intake, check_outputs, open_format, opened, reading, standard_output, tell, writing
 from streams.core.targets import FOREVER
+from streams.given import identity_of, rules_of
 from streams.replay import Replay
 from streams.settings import Settings, instant_of, rows
 
@@ -27,7 +28,6 @@ app = typer.Typer(
 
 COMING: Final = {
     "demo": "real Kafka, a worker and a simulated contact center",
-    "worker": "one live worker",
     "publish": "a file to Kafka as the publisher would",
     "audit": "the trial balance of every shard",
     "forget": "erases a customer",
@@ -77,14 +77,14 @@ def replay(
 
     if targets is None and (given := os.environ.get("KARAR_TARGETS")):
         targets = [Path(given)]
-    rules = [command.rules_of(path) for path in targets] if targets else [command.rules_of(None)]
+    rules = [rules_of(path) for path in targets] if targets else [rules_of(None)]
     if len(rules) > 2:  # noqa: PLR2004 - a difference has two sides
         message = f"--targets: at most two files can be compared, not {len(rules)}"
         raise ValueError(message)
     sources = [(path, open_format(format_, mapping, Path(path).stem if len(files) > 1 else "")) for path in files]
     until = instant_of(now, "--now") if now else None
     check_outputs(files, filter(None, (metrics, chains)))
-    identity = command.identity_of(os.environ)
+    identity = identity_of(Settings.read(os.environ))
     run = command.Run(sources, [Replay(r, identity, partitions, FOREVER, until) for r in rules])
     run.read(wall_clock(), Console(stderr=True))
     if not run.events:
@@ -136,6 +136,14 @@ def simulate(
     with standard_output() as write:
         for event in events(seed=seed, customers=customers, days=days, disorder=disorder):
             write(encode(event) + b"\n")
+
+
+@app.command()
+def worker() -> None:
+    """Run one worker until a signal ends it; exit 70 means: start me again. Settings come from the environment."""
+    from streams.commands.worker import worker as run  # noqa: PLC0415 - takes a while to import
+
+    raise typer.Exit(run(os.environ))
 
 
 @app.command()

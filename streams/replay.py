@@ -15,7 +15,8 @@ from streams.core.series import HELD, REFUSED, SENT, Journal, amounts, is_privat
 from streams.core.step import NEVER, Change, Output, due_of, open_of, waiting_of
 from streams.core.stitch import Stitch, decode
 from streams.core.targets import KEPT, Rules
-from streams.engine.ledger import Ledger, Place
+from streams.engine.ledger import Ledger
+from streams.engine.stage import Place
 from streams.exposition import exposition
 from streams.metrics import other
 

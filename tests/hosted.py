@@ -11,9 +11,8 @@ from streams.core.identity import Identity
 from streams.core.series import HELD, REFUSED, SENT, is_private
 from streams.core.step import Change, Output
 from streams.core.targets import Rules
-from streams.engine.ledger import Place
 from streams.engine.murmur import partition_of
-from streams.engine.stage import SHARED, Batch, Stage
+from streams.engine.stage import SHARED, Batch, Place, Stage
 from streams.replay import Shard
 
 WALL: Final = 4_102_444_800_000  # 2100: no event of a test lies in the future

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.core.step import Booking
-from streams.engine.ledger import LIMIT, Ledger, Place
+from streams.engine.ledger import LIMIT, Ledger
+from streams.engine.stage import Place
 
 UNIT: Final = "\x1f"
 CALLS: Final = f"contacts_offered_total{UNIT}call{UNIT}A"

@@ -3,7 +3,7 @@
 import gc
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,35 +15,15 @@ from rich.text import Text
 
 from schemas.events import Event
 from schemas.sources import Source
-from streams.commands.files import Intake, opened, progress, reading, tell, text_of, writing
+from streams.commands.files import Intake, opened, progress, reading, tell, writing
 from streams.core.facts import Account
-from streams.core.identity import BLOCKED, Identity
 from streams.core.public import service_chains
 from streams.core.step import body_of
 from streams.core.stitch import STATE
-from streams.core.targets import Rules, parse
 from streams.replay import Replay
-from streams.settings import value
 from streams.summary import difference_table, print_summary, reading_line
 
 GARBAGE: Final = 100_000
-
-
-def identity_of(environment: Mapping[str, str]) -> Identity:
-    """How identifiers become keys, from the settings."""
-    blocked = {v.strip().lower() for v in value(environment, "KARAR_BLOCKED").split(",")}
-    return Identity(blocked=BLOCKED | blocked, pepper=value(environment, "KARAR_PEPPER").encode())
-
-
-def rules_of(path: Path | None) -> Rules:
-    """The rules of a targets file; the defaults without one. ValueError: one line that names the file."""
-    if path is None:
-        return Rules()
-    try:
-        return parse(text_of(path))
-    except ValueError as error:
-        message = f"{path}: {error}" if not str(error).startswith(str(path)) else str(error)
-        raise ValueError(message) from None
 
 
 class Run:

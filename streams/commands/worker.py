@@ -6,12 +6,13 @@ import logging
 import signal
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
-from streams.app import app_of, identity_of, rules_of
+from streams.app import app_of
 from streams.broker import BrokerError
 from streams.engine.engine import START_AGAIN, Engine
 from streams.engine.host import KararApp
+from streams.given import identity_of, settled_rules
 from streams.logs import configure
 from streams.settings import Settings
 from streams.topics import check
@@ -28,15 +29,16 @@ YOUNG: Final = 50_000
 def worker(environment: Mapping[str, str]) -> int:
     """Runs until SIGTERM or SIGINT; the exit status: 0, or 70 for "start me again". ValueError, BrokerError: one line."""
     settings = Settings.read(environment)
-    rules_of(settings)
+    rules = settled_rules(settings)
     if problems := asyncio.run(check(settings)):
         raise BrokerError(f"{problems[0]}; `karar topics` creates what is missing and says what else is wrong")
     app = app_of(settings, web={"web_port": settings.web_port, "web_bind": settings.web_host, "web_cors_options": None})
     engine = app.engine
     configure(settings.log, settings.log_level, lambda kind: engine.meters.counters["kafka_retries_total"].labels(kind).inc())
-    pages = Pages(identity_of(settings), rules_of(settings), engine.meters.registry, settings.web_token)
-    engine.meters.build.labels(version("karar"), rules_of(settings).version).set(1)
-    attach(app.web.web_app, EngineView(engine, settings.partitions), pages)
+    pages = Pages(identity_of(settings), rules, engine.meters.registry, settings.web_token)
+    engine.meters.build.labels(version("karar"), rules.version).set(1)
+    web: Any = app.web
+    attach(web.web_app, EngineView(engine, settings.partitions), pages)
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, 20, 100)

@@ -31,9 +31,6 @@ CLOSE_SECONDS: Final = 20
 COMMITS_AT_ONCE: Final = 6
 OPENINGS_AT_ONCE: Final = 4
 PACE_SECONDS: Final = 0.01
-MIRROR_SECONDS: Final = 5
-WATCH_SECONDS: Final = 1
-STUCK_SECONDS: Final = 60
 
 Slot = tuple[str, int]
 
@@ -75,14 +72,20 @@ class Progress(NamedTuple):
     position: Mapping[str, int]
 
 
+async def let_go(shard: Shard) -> None:
+    """Closes what is somebody else's now."""
+    with suppress(Exception):
+        await shard.writer.stop()
+
+
 class Engine:
     """The shards of this process, by topic and partition."""
 
-    def __init__(self, specs: Sequence[Spec], kafka: Kafka, group: str, clock: Clock = Clock(), *, lease: Lease | None = None) -> None:  # noqa: B008 - frozen
+    def __init__(self, specs: Sequence[Spec], kafka: Kafka, group: str, clock: Clock | None = None) -> None:
         self.specs = {spec.name: spec for spec in specs}
         self.stage_of = {topic: spec.name for spec in specs for topic in spec.sources}
-        self.kafka, self.group, self.clock = kafka, group, clock
-        self.meters, self.lease = Meters(), lease or Lease(kafka.session)
+        self.kafka, self.group, self.clock = kafka, group, clock or Clock()
+        self.meters, self.lease = Meters(), Lease(kafka.session)
         self.shards: dict[Slot, Shard] = {}
         self.away: dict[Slot, tuple[Shard, int]] = {}
         self.opening: dict[Slot, Shard] = {}
@@ -93,9 +96,15 @@ class Engine:
         self.permits = asyncio.Semaphore(COMMITS_AT_ONCE)
         self.openings = asyncio.Semaphore(OPENINGS_AT_ONCE)
         self.leaving = False
-        self.moved: dict[Slot, tuple[int, float]] = {}
 
     # Which shards are here
+
+    @property
+    def delivery(self) -> Delivery:
+        """The consumer, which there is as soon as shards have been assigned."""
+        if self.consumer is None:
+            raise RuntimeError("no partition has been assigned yet")
+        return self.consumer
 
     def takes(self, topic: str, partition: int) -> bool:
         """Whether a slice of this partition may be delivered."""
@@ -114,11 +123,14 @@ class Engine:
         """These partitions are ours now. Shards open in the background."""
         self.consumer = consumer
         self.mine = {
-            (spec.name, n) for spec in self.specs.values() for n in range(spec.partitions) if all((topic, n) in tps for topic in spec.sources)
-        }  # fmt: skip
+            (spec.name, n)
+            for spec in self.specs.values()
+            for n in range(spec.partitions)
+            if all((topic, n) in tps for topic in spec.sources)
+        }
         for slot in [slot for slot in self.away if slot not in self.mine]:
             shard, _ = self.away.pop(slot)
-            self.spawn(slot, partial(self.let_go, shard))
+            self.spawn(slot, partial(let_go, shard))
         self.lease.assigned()
         self.refused = {}
         log.info("assigned: %s", ", ".join(f"{name}-{n}" for name, n in sorted(self.mine)) or "nothing")
@@ -136,12 +148,6 @@ class Engine:
             await work()
 
         self.tasks[slot] = asyncio.create_task(after(), name=f"{slot[0]}-{slot[1]}")
-
-    async def let_go(self, shard: Shard) -> None:
-        """Closes what is somebody else's now."""
-        if shard.writer is not None:
-            with suppress(Exception):
-                await shard.writer.stop()
 
     async def open(self, slot: Slot) -> None:
         """Opens a shard, or takes it up again, and runs it until it is put away."""
@@ -162,26 +168,26 @@ class Engine:
         await self.read_on(shard)
         await self.run(shard)
         if slot in self.refused:
-            await self.let_go(shard)
+            await let_go(shard)
 
     async def taken_up(self, slot: Slot) -> Shard:
         """The shard that was put away if nobody has had it meanwhile; else a new one, read from its changelog."""
         if slot in self.away:
             shard, losses = self.away[slot]
-            if await reopen_shard(shard, self.group):
+            if await reopen_shard(shard):
                 shard.closing = False
                 del self.away[slot]
                 if losses != self.lease.losses:
                     shard.served_from = self.lease.settled()
                 return shard
             del self.away[slot]
-            await self.let_go(shard)
+            await let_go(shard)
         spec = self.specs[slot[0]]
-        shard = self.opening[slot] = Shard(spec, slot[1], self.kafka, self.meters, self.clock)
+        shard = self.opening[slot] = Shard(spec, slot[1], self.kafka, self.group, self.meters, self.clock)
         try:
-            await open_shard(shard, self.group)
+            await open_shard(shard)
         except BaseException:
-            await self.let_go(shard)
+            await let_go(shard)
             raise
         self.meters.recovery.labels(*map(str, slot)).set(shard.opened_in)
         shard.served_from = self.lease.settled()
@@ -221,31 +227,34 @@ class Engine:
             log.warning("%s: read %s again from %d: a slice began at %d", shard.name, part.topic, shard.positions[part.topic], part.start)
             self.meters.counters["seeks_total"].labels(part.topic).inc()
             await self.read_again(shard, part.topic)
-        elif not shard.room.is_set() and self.consumer is not None:
-            self.consumer.pause([(topic, shard.partition) for topic in shard.spec.sources])
+        elif not shard.room.is_set():
+            self.delivery.pause([(topic, shard.partition) for topic in shard.spec.sources])
 
     async def read_again(self, shard: Shard, topic: str) -> None:
         """Seeks back to where the shard stands, or refuses it if the log does not reach there any more."""
-        assert self.consumer is not None
-        first = await self.consumer.first_offset(topic, shard.partition)
+        first = await self.delivery.first_offset(topic, shard.partition)
         if first > shard.positions[topic]:
             slot = shard.spec.name, shard.partition
             self.shards.pop(slot, None)
             shard.closing = True
             shard.wake.set()
-            self.consumer.pause([(source, shard.partition) for source in shard.spec.sources])
+            self.delivery.pause([(source, shard.partition) for source in shard.spec.sources])
             why = f"{shard.name}: {topic} now begins at offset {first}, and was counted up to {shard.positions[topic]}; records are gone"
             log.error("refused: %s", why)
             self.refused[slot] = why
             return
-        await self.consumer.seek_to(topic, shard.partition, shard.positions[topic])
+        await self.delivery.seek_to(topic, shard.partition, shard.positions[topic])
+
+    async def gone(self, topic: str, partition: int) -> None:
+        """The broker has no record where a shard wants to read on."""
+        if shard := self.shards.get((self.stage_of[topic], partition)):
+            await self.read_again(shard, topic)
 
     async def read_on(self, shard: Shard) -> None:
         """Lets a shard that has just opened be delivered to."""
-        assert self.consumer is not None
         for topic, position in shard.positions.items():
-            await self.consumer.seek_to(topic, shard.partition, position)
-        self.consumer.resume([(topic, shard.partition) for topic in shard.positions])
+            await self.delivery.seek_to(topic, shard.partition, position)
+        self.delivery.resume([(topic, shard.partition) for topic in shard.positions])
 
     # Running
 
@@ -271,9 +280,9 @@ class Engine:
             await asyncio.sleep(max(0.0, shard.committed_at + PACE_SECONDS - time.monotonic()))
             async with self.permits:
                 await shard.commit()
-            if self.consumer is not None and not shard.closing and shard.refill:
+            if not shard.closing and shard.refill:
                 shard.refill = False
-                self.consumer.resume([(topic, shard.partition) for topic in shard.spec.sources])
+                self.delivery.resume([(topic, shard.partition) for topic in shard.spec.sources])
             if shard.pending.records or shard.closing:
                 shard.wake.set()
             return True
@@ -303,63 +312,16 @@ class Engine:
         logging.shutdown()
         os._exit(START_AGAIN)
 
-    # Watching
-
-    async def mirror(self) -> None:
-        """Shows positions in the group's offsets, again and again."""
-        while True:
-            await asyncio.sleep(MIRROR_SECONDS)
-            committed = {(topic, s.partition): at for s in self.shards.values() for topic, at in s.committed.items()}
-            if committed and self.consumer is not None:
-                await self.consumer.mirror(committed)
-
-    async def watch(self) -> None:
-        """Keeps the worker's gauges, and leaves when a shard does not move although there is something to read or to commit."""
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            self.gauge()
-            now = time.monotonic()
-            for slot, shard in list(self.shards.items()):
-                if shard.pending.records and now - shard.pending.since > STUCK_SECONDS:
-                    self.leave(f"{shard.name} has not committed for {now - shard.pending.since:.0f} s")
-                here = sum(shard.positions.values())
-                at, since = self.moved.get(slot, (-1, now))
-                if at != here or not self.lag_of(shard):
-                    self.moved[slot] = here, now
-                elif now - since > STUCK_SECONDS:
-                    self.leave(f"{shard.name} gets nothing to apply although {self.lag_of(shard)} records are there")
+    # For whoever serves
 
     def lag_of(self, shard: Shard) -> int:
         """Records of its sources that a shard has not applied."""
-        assert self.consumer is not None
-        ends = {topic: self.consumer.end_of(topic, shard.partition) for topic in shard.positions}
+        ends = {topic: self.delivery.end_of(topic, shard.partition) for topic in shard.positions}
         return sum(max(0, end - shard.positions[topic]) for topic, end in ends.items() if end is not None)
 
     def behind(self, shard: Shard) -> float:
         """Seconds that a shard is behind; 0 when it has caught up."""
         return 0.0 if shard.caught_up and not self.lag_of(shard) else max(0.0, (wall() - shard.last_record) / 1000)
-
-    def gauge(self) -> None:
-        """The worker's gauges as they are now."""
-        meters, shards, now = self.meters, list(self.shards.values()), time.monotonic()
-        meters.shards.set(len(self.mine or ()))
-        meters.uncommitted.set(sum(s.pending.records for s in shards))
-        meters.oldest.set(max((now - s.pending.since for s in shards if s.pending.records), default=0))
-        meters.behind.set(max(map(self.behind, shards), default=0))
-        meters.up.clear()
-        meters.consumer_lag.clear()
-        for name, n in self.mine or ():
-            shard = self.shards.get((name, n))
-            for topic in self.specs[name].sources:
-                meters.up.labels(topic, str(n)).set(int(shard is not None))
-                end = self.consumer.end_of(topic, n) if self.consumer is not None else None
-                if shard is not None and end is not None:
-                    meters.consumer_lag.labels(topic, str(n)).set(max(0, end - shard.positions[topic]))
-        for name in self.specs:
-            newest = max((s.newest for s in shards if s.spec.name == name), default=0)
-            meters.last_event.labels(name).set(newest / 1000)
-
-    # For whoever serves
 
     def holds(self) -> bool:
         """Whether shards may be served at this moment."""

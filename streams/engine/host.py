@@ -1,12 +1,14 @@
 """The Faust app around an engine: topics, one agent for each stage, the consumer group. Assignment, streams and web are Faust's."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
+from functools import partial
 from typing import Any, Final
 
-import faust
 from faust.app.base import App
 
 from streams.engine.engine import Engine
+from streams.engine.slices import Slice
+from streams.engine.watch import mirror, watch
 
 SLICES_WAITING: Final = 32
 RECORDS_AT_ONCE: Final = 8_000
@@ -34,14 +36,8 @@ def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
     for spec in engine.specs.values():
         declare(app, spec.name, spec.sources)
 
-    @app.task
-    async def mirror() -> None:
-        await engine.mirror()
-
-    @app.task
-    async def watch() -> None:
-        await engine.watch()
-
+    app.task()(partial(mirror, engine))
+    app.task()(partial(watch, engine))
     return app
 
 
@@ -49,7 +45,7 @@ def declare(app: KararApp, name: str, sources: tuple[str, ...]) -> None:
     """The agent of one stage: it gives slices to the engine."""
     topic = app.topic(*sources, key_type=bytes, value_type=bytes)
 
-    async def give(stream: Any) -> None:
+    async def give(stream: AsyncIterable[Slice]) -> None:
         async for part in stream:
             await app.engine.apply(part)
 

@@ -47,17 +47,29 @@ class Writer:
     """The transactional producer of one shard. Starting it fences whoever had the same id, and aborts what he left open."""
 
     def __init__(self, kafka: Kafka, transactional_id: str) -> None:
-        self.producer = kafka.producer(transactional_id)
+        self.kafka, self.transactional_id = kafka, transactional_id
+        self.running: AIOKafkaProducer | None = None
+
+    @property
+    def producer(self) -> AIOKafkaProducer:
+        """The producer, which must have been started."""
+        if self.running is None:
+            raise RuntimeError(f"{self.transactional_id}: not started")
+        return self.running
 
     async def start(self) -> tuple[int, int]:
-        """Starts; returns producer id and epoch."""
-        await self.producer.start()
-        identity = self.producer._txn_manager._pid_and_epoch  # noqa: SLF001 - held by tests/test_private_names.py
+        """Starts, or starts anew; returns producer id and epoch."""
+        await self.stop()
+        self.running = self.kafka.producer(self.transactional_id)
+        await self.running.start()
+        identity = self.running._txn_manager._pid_and_epoch  # noqa: SLF001 - held by tests/test_private_names.py
         return identity.pid, identity.epoch
 
     async def stop(self) -> None:
         """Lets go of the connection."""
-        await self.producer.stop()
+        running, self.running = self.running, None
+        if running is not None:
+            await running.stop()
 
     def batches(self, records: Mapping[tuple[str, int], Iterable[Row]]) -> list[tuple[str, int, BatchBuilder]]:
         """Rows by topic and partition as batches. Nothing waits in here: what is built is the state of one moment."""

@@ -64,9 +64,7 @@ class Meters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.counters = {
-            name: Counter(f"karar_{name}", text, labels, registry=self.registry) for name, (text, labels) in COUNTERS.items()
-        }
+        self.counters = {name: Counter(f"karar_{name}", text, labels, registry=self.registry) for name, (text, labels) in COUNTERS.items()}
         self.commit = self.histogram("commit_seconds", "Length of a transaction, from its begin to its commit.")
         self.lag = Lags()
         self.registry.register(self.lag)

@@ -7,11 +7,21 @@ from collections import Counter
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.engine.kafka import Writer
 from streams.engine.shard import Shard
 from streams.engine.stage import Place
 from streams.engine.takeover import (
-    CLOCK, POSITION, READ_POSITION, READ_RULES, RULES, Position, check_position, is_shared, is_state, is_total, read, succeed,
+    CLOCK,
+    POSITION,
+    READ_POSITION,
+    READ_RULES,
+    RULES,
+    Position,
+    check_position,
+    is_shared,
+    is_state,
+    is_total,
+    read,
+    succeed,
 )  # fmt: skip
 from streams.engine.topics import describe
 
@@ -20,10 +30,10 @@ log = logging.getLogger(__name__)
 PIECE = 200
 
 
-async def open_shard(shard: Shard, group: str) -> None:
+async def open_shard(shard: Shard) -> None:
     """Makes a new shard ready to apply slices. Raises Refused where its log cannot be gone on from, and whatever Kafka raises."""
     started = time.monotonic()
-    await fence(shard, group)
+    shard.identity = await shard.writer.start()
     consumer = shard.kafka.consumer()
     await consumer.start()
     try:
@@ -34,19 +44,11 @@ async def open_shard(shard: Shard, group: str) -> None:
     log.info("%s: open with %d keys after %.2f s", shard.name, len(shard.store.values), shard.opened_in)
 
 
-async def reopen_shard(shard: Shard, group: str) -> bool:
+async def reopen_shard(shard: Shard) -> bool:
     """Takes a shard up again that this process had before; False if somebody else has had it meanwhile, so that it must be read anew."""
     pid, epoch = shard.identity
-    await fence(shard, group)
-    return shard.identity == (pid, epoch + 1)
-
-
-async def fence(shard: Shard, group: str) -> None:
-    """Ends whoever else writes for this shard."""
-    if shard.writer is not None:
-        await shard.writer.stop()
-    shard.writer = Writer(shard.kafka, f"{group}-{shard.name}")
     shard.identity = await shard.writer.start()
+    return shard.identity == (pid, epoch + 1)
 
 
 async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
@@ -105,19 +107,24 @@ async def read_state(shard: Shard, consumer: AIOKafkaConsumer, changelog: TopicP
     shard.total = end
     await read(consumer, changelog, end, take, progress)
     for key, value in own.items():
-        if is_total(key):
-            shard.ledger.load(key, value)
-        elif key.startswith(POSITION):
-            stored[key.removeprefix(POSITION).decode()] = READ_POSITION.decode(value)
-        elif key == CLOCK:
-            shard.newest = int.from_bytes(value, "big")
-        elif key == RULES:
-            shard.rules = READ_RULES.decode(value)
+        recall(shard, stored, key, value)
     for key, value in values.items():
         if is_shared(key):
             shard.stage.share(key, value)
     shard.store.index()
     return stored
+
+
+def recall(shard: Shard, stored: dict[str, Position], key: bytes, value: bytes) -> None:
+    """Takes one of the engine's own records back."""
+    if is_total(key):
+        shard.ledger.load(key, value)
+    elif key.startswith(POSITION):
+        stored[key.removeprefix(POSITION).decode()] = READ_POSITION.decode(value)
+    elif key == CLOCK:
+        shard.newest = int.from_bytes(value, "big")
+    elif key == RULES:
+        shard.rules = READ_RULES.decode(value)
 
 
 async def prime(shard: Shard, consumer: AIOKafkaConsumer, source: TopicPartition, first: int) -> None:

@@ -100,7 +100,7 @@ class Pending:
 class Shard:
     """One partition of one stage, from its opening until it is closed for good."""
 
-    def __init__(self, spec: Spec, partition: int, kafka: Kafka, meters: Meters, clock: Clock = Clock()) -> None:  # noqa: B008 - frozen
+    def __init__(self, spec: Spec, partition: int, kafka: Kafka, group: str, meters: Meters, clock: Clock) -> None:
         self.spec, self.partition, self.kafka, self.meters, self.clock = spec, partition, kafka, meters, clock
         self.name = f"{spec.name}-{partition}"
         self.stage = spec.make(partition)
@@ -118,7 +118,7 @@ class Shard:
         self.caught_up = False
         self.pending = Pending()
         self.identity = (-1, -1)
-        self.writer: Writer | None = None
+        self.writer = Writer(kafka, f"{group}-{self.name}")
         self.wake, self.room = asyncio.Event(), asyncio.Event()
         self.room.set()
         self.closing, self.refill = False, False
@@ -186,7 +186,7 @@ class Shard:
             try:
                 self.fold([record])
                 self.defects = 0
-            except Exception as error:  # noqa: BLE001 - whatever it is, it must stop neither the stream nor lose the record
+            except Exception as error:
                 self.defects += 1
                 if self.defects > DEFECTS_IN_A_ROW:
                     raise
@@ -285,7 +285,6 @@ class Shard:
 
     async def commit(self) -> None:
         """One transaction: changed state, totals, positions, outputs. Raises if its outcome is not known to be good."""
-        assert self.writer is not None
         started = time.monotonic()
         done, self.pending = self.pending, Pending()
         positions = dict(self.positions)
@@ -299,7 +298,6 @@ class Shard:
 
     def build(self, done: Pending) -> tuple[list[tuple[str, int, BatchBuilder]], list[Taken]]:
         """Everything that goes into one transaction, as it is at this moment."""
-        assert self.writer is not None
         self.ledger.book(self.journal.bookings())
         self.ledger.archive(self.archive.bookings())
         self.ledger.grow_up(time.monotonic())
@@ -373,4 +371,3 @@ def check(change: Change) -> None:
 def beyond(records: Sequence[Record], position: int) -> Sequence[Record]:
     """The records from a position on."""
     return [record for record in records if record.offset >= position]
-

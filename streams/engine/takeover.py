@@ -88,7 +88,7 @@ async def read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int, take: C
             records = await consumer.getmany(tp, timeout_ms=1_000, max_records=READ_RECORDS)
         for batch in records.values():
             for record in batch:
-                take(record.key, record.value)
+                take(record.key or b"", record.value)
         await asyncio.sleep(0)
     progress(end)
 

@@ -7,11 +7,19 @@ heartbeat and join that is confirmed extends the lease.
 
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import zip_longest
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalGenerationError, KafkaError, RebalanceInProgressError, UnknownMemberIdError, for_code
+from aiokafka.errors import (
+    IllegalGenerationError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+    for_code,
+)  # fmt: skip
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
@@ -38,10 +46,16 @@ class Thread(driver.AIOKafkaConsumerThread):
         """The engine that this consumer works for."""
         return engine_of(self.app)
 
+    @property
+    def delivery(self) -> "Consumer":
+        """The consumer that this thread fetches for."""
+        return cast("Consumer", self.consumer)
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._auto_offset_reset = "none"
         self._assignor = self.app.assignor
         consumer._partition_assignment_strategy = [self._assignor]
         return consumer
@@ -49,26 +63,51 @@ class Thread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Starts, and listens to what the coordinator confirms."""
         await super().on_start()
-        coordinator = self._consumer._coordinator
+        coordinator: Any = self._ensure_consumer()._coordinator
         coordinator._send_req = confirming(coordinator._send_req, self.engine.lease)
 
-    async def _fetch_records(self, consumer: Any, active: Any, timeout: float | None = None, max_records: int | None = None) -> Fetched:
-        """Records with the positions before and behind them; a position that moved without a record moves on as well."""
-        before = positions(consumer, active)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.starts: dict[TP, int] = {}
+
+    async def _fetch_records(self, consumer: Any, active: Any, timeout: float | None = None, max_records: int | None = None) -> Any:  # noqa: ASYNC109 - the driver's
+        """Records with the positions before and behind them; a position that moved without a record moves on as well.
+
+        ``active`` changes while this waits, as shards open; a seek in the meantime is a new start. Between the moment at which
+        aiokafka hands records out, and moves its positions, and this one nothing else runs.
+        """
+        self.starts = positions(consumer)
         try:
             records = await super()._fetch_records(consumer, active, timeout=timeout, max_records=max_records)
+        except OffsetOutOfRangeError as error:
+            self.delivery.gone |= {TP(tp.topic, tp.partition) for tp in error.args[0]}
+            return {}
         except (KeyError, KafkaError) as error:
             # aiokafka: a partition left while its records were handed out, or it cannot be read: positions are in doubt.
             log.info("a fetch was cut short: %r", error)
-            self.consumer.in_doubt = True
+            self.delivery.in_doubt = True
             return {}
-        behind = positions(consumer, before)
-        self.consumer.ends = ends(consumer)
+        except BaseException:
+            self.delivery.in_doubt = True
+            raise
+        behind = positions(consumer)
+        self.delivery.ends = ends(consumer)
+        if not records.keys() <= self.starts.keys() & behind.keys():
+            self.delivery.in_doubt = True
         return {
             tp: (start, behind[tp], records.get(tp, []))
-            for tp, start in before.items()
+            for tp, start in self.starts.items()
             if tp in behind and (behind[tp] != start or tp in records)
         }
+
+    async def seek_to(self, tp: TP, position: int) -> None:
+        """Reads on from there."""
+        await self.call_thread(self._seek_to, tp, position)
+
+    async def _seek_to(self, tp: TP, position: int) -> None:
+        if tp in self.assignment():
+            self.seek(tp, position)
+            self.starts[tp] = position
 
     async def mirror(self, offsets: Mapping[TP, int]) -> None:
         """Shows how far the shards are in the group's offsets, for lag tools; nothing depends on it."""
@@ -84,13 +123,15 @@ class Thread(driver.AIOKafkaConsumerThread):
 
     async def leave_group(self) -> None:
         """Tells the group that this member goes, so that nobody waits for its session to end."""
-        await self.call_thread(self._consumer._coordinator._maybe_leave_group)
+        coordinator: Any = self._ensure_consumer()._coordinator
+        await self.call_thread(coordinator._maybe_leave_group)
 
 
 class Consumer(driver.Consumer):
     """Delivers slices to the shards that are open."""
 
     in_doubt = False
+    gone: AbstractSet[TP] = frozenset()
     ends: Mapping[TP, int] = {}
 
     @property
@@ -108,28 +149,37 @@ class Consumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Positions are the shards'."""
         for tp, position in self.engine.positions().items():
-            await self.seek(TP(*tp), position)
+            await self.seek_to(*tp, position)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - the driver's
         """Slices of what was fetched, one of each partition in turn."""
+        if self.gone:
+            gone, self.gone = self.gone, set()
+            for tp in gone:
+                await self.engine.gone(*tp)
         if self.in_doubt and self.flow_active:
             self.in_doubt = False
             await self.perform_seek()
-        records, _ = await self._wait_next_records(timeout)
+        fetched, _ = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
-        if records is None or self.should_stop:
+        if fetched is None or self.should_stop:
             return
         if not self.flow_active:
-            self.in_doubt = bool(records)
+            self.in_doubt = bool(fetched)
             return
-        for part in interleaved(records):
+        for part in interleaved(cast("Fetched", fetched)):
             tp = TP(part.topic, part.partition)
-            if not self.flow_active or self.app.consumer_generation_id != generation or not self.engine.takes(*tp):
+            if not (self.engine.takes(*tp) and self.is_flowing(generation)):
                 self.in_doubt = True
                 return
-            yield tp, ConsumerMessage(
+            message: Any = ConsumerMessage
+            yield tp, message(
                 part.topic, part.partition, max(part.end - 1, 0), 0.0, 0, (), None, part, None, 0, 0, tp, generation_id=generation
             )  # fmt: skip
+
+    def is_flowing(self, generation: int) -> bool:
+        """Whether what was fetched in a generation of the group may still be delivered."""
+        return bool(self.flow_active and self.app.consumer_generation_id == generation)
 
     async def _add_gap(self, *_: Any) -> None:
         """Nothing is committed by offsets, so gaps between them are nobody's concern."""
@@ -168,11 +218,13 @@ class Consumer(driver.Consumer):
 
     async def mirror(self, offsets: Mapping[tuple[str, int], int]) -> None:
         """See Thread.mirror."""
-        await self._thread.mirror({TP(*tp): offset for tp, offset in offsets.items()})
+        await cast("Thread", self._thread).mirror({TP(*tp): offset for tp, offset in offsets.items()})
 
     async def seek_to(self, topic: str, partition: int, position: int) -> None:
-        """Reads on from there."""
-        await self.seek(TP(topic, partition), position)
+        """Reads on from there. Faust drops what comes from before its own mark, so that is moved as well."""
+        tp = TP(topic, partition)
+        await cast("Thread", self._thread).seek_to(tp, position)
+        self._read_offset[tp] = position or None
 
     async def first_offset(self, topic: str, partition: int) -> int:
         """The first offset that the log still has."""
@@ -193,7 +245,7 @@ class Consumer(driver.Consumer):
 
     async def leave_group(self) -> None:
         """See Thread.leave_group."""
-        await self._thread.leave_group()
+        await cast("Thread", self._thread).leave_group()
 
 
 class Transport(driver.Transport):
@@ -230,23 +282,24 @@ def confirming(send: Any, lease: Lease) -> Any:
     return sending
 
 
-def positions(consumer: Any, tps: Iterable[Any]) -> dict[TP, int]:
-    """The consumer's own positions, of those that it has and that have one."""
+def assignment_of(consumer: Any) -> Any:
+    """What an aiokafka consumer has been given, None where it has nothing yet."""
     subscription = consumer._subscription.subscription
-    assignment = subscription.assignment if subscription is not None else None
+    return subscription.assignment if subscription is not None else None
+
+
+def positions(consumer: Any) -> dict[TP, int]:
+    """The consumer's own positions, of those partitions that have one."""
+    assignment = assignment_of(consumer)
     if assignment is None:
         return {}
-    found = {}
-    for tp in tps or ():
-        if tp in assignment.tps and (position := assignment.state_value(tp)._position) is not None:
-            found[TP(tp.topic, tp.partition)] = position
-    return found
+    states = ((tp, assignment.state_value(tp)._position) for tp in assignment.tps)
+    return {TP(tp.topic, tp.partition): position for tp, position in states if position is not None}
 
 
 def ends(consumer: Any) -> dict[TP, int]:
     """How far each assigned log reaches for those who read what has committed."""
-    subscription = consumer._subscription.subscription
-    assignment = subscription.assignment if subscription is not None else None
+    assignment = assignment_of(consumer)
     if assignment is None:
         return {}
     return {TP(tp.topic, tp.partition): lso for tp in assignment.tps if (lso := assignment.state_value(tp).lso) is not None}
@@ -265,4 +318,3 @@ def sliced(tp: TP, start: int, end: int, records: list[Any]) -> Iterable[Slice]:
         behind = end if at + LONGEST >= len(records) else part[-1].offset + 1
         yield Slice(tp.topic, tp.partition, start, behind, part)
         start = behind
-

@@ -1,0 +1,66 @@
+"""Keeping an eye on an engine: its gauges, the group's offsets, and whether everything moves."""
+
+import asyncio
+import time
+from typing import Final
+
+from streams.engine.engine import Engine, Slot
+
+MIRROR_SECONDS: Final = 5
+WATCH_SECONDS: Final = 1
+STUCK_SECONDS: Final = 60
+
+
+async def mirror(engine: Engine) -> None:
+    """Shows positions in the group's offsets, again and again, for lag tools."""
+    while True:
+        await asyncio.sleep(MIRROR_SECONDS)
+        committed = {(topic, s.partition): at for s in engine.shards.values() for topic, at in s.committed.items()}
+        if committed:
+            await engine.delivery.mirror(committed)
+
+
+async def watch(engine: Engine) -> None:
+    """Keeps the gauges, and leaves when a shard does not move although there is something to read or to commit."""
+    moved: dict[Slot, tuple[int, float]] = {}
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        gauge(engine)
+        for why in stuck(engine, moved, time.monotonic()):
+            engine.leave(why)
+
+
+def stuck(engine: Engine, moved: dict[Slot, tuple[int, float]], now: float) -> list[str]:
+    """What does not move, judged by position. ``moved``: where each shard stood when it last moved, and when that was."""
+    found = []
+    for slot, shard in engine.shards.items():
+        if shard.pending.records and now - shard.pending.since > STUCK_SECONDS:
+            found.append(f"{shard.name} has not committed for {now - shard.pending.since:.0f} s")
+        here = sum(shard.positions.values())
+        at, since = moved.get(slot, (-1, now))
+        if at != here or not engine.lag_of(shard):
+            moved[slot] = here, now
+        elif now - since > STUCK_SECONDS:
+            found.append(f"{shard.name} gets nothing to apply although {engine.lag_of(shard)} records are there")
+    return found
+
+
+def gauge(engine: Engine) -> None:
+    """The worker's gauges as they are now."""
+    meters, shards, now = engine.meters, list(engine.shards.values()), time.monotonic()
+    meters.shards.set(len(engine.mine or ()))
+    meters.uncommitted.set(sum(s.pending.records for s in shards))
+    meters.oldest.set(max((now - s.pending.since for s in shards if s.pending.records), default=0))
+    meters.behind.set(max(map(engine.behind, shards), default=0))
+    meters.up.clear()
+    meters.consumer_lag.clear()
+    for name, n in engine.mine or ():
+        shard = engine.shards.get((name, n))
+        for topic in engine.specs[name].sources:
+            meters.up.labels(topic, str(n)).set(int(shard is not None))
+            end = engine.delivery.end_of(topic, n)
+            if shard is not None and end is not None:
+                meters.consumer_lag.labels(topic, str(n)).set(max(0, end - shard.positions[topic]))
+    for name in engine.specs:
+        newest = max((s.newest for s in shards if s.spec.name == name), default=0)
+        meters.last_event.labels(name).set(newest / 1000)
