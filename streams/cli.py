@@ -18,7 +18,7 @@ from streams.commands.files import BadDataError, Intake, check_outputs, open_for
 from streams.core.targets import FOREVER
 from streams.given import identity_of, rules_of
 from streams.replay import Replay
-from streams.settings import Settings, instant_of, rows
+from streams.settings import Settings, instant_of, rows, topic_name
 
 app = typer.Typer(
     name="karar",
@@ -28,7 +28,6 @@ app = typer.Typer(
 
 COMING: Final = {
     "demo": "real Kafka, a worker and a simulated contact center",
-    "publish": "a file to Kafka as the publisher would",
     "audit": "the trial balance of every shard",
     "forget": "erases a customer",
 }
@@ -119,6 +118,37 @@ def convert(
             write(encode(event) + b"\n")
     if intake.rejected:
         raise typer.Exit(1)
+
+
+@app.command()
+def publish(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to send; - is standard input.")],
+    *,
+    format_: Format,
+    mapping: Mapped = None,
+    source_name: Annotated[
+        str, typer.Option("--source-name", metavar="NAME", help="The events' source (csv), instead of the mapping.")
+    ] = "",
+    topic: Annotated[str, typer.Option("--topic", metavar="T", help="One topic for everything, by its whole name.")] = "",
+    speed: Annotated[
+        float | None,
+        typer.Option("--speed", metavar="X", min=0.001, help="Event time runs X times as fast as the clock; default: no waiting."),
+    ] = None,
+) -> None:
+    """Send a file to Kafka as its publisher would: queue logs line by line, everything else as CloudEvents."""
+    from streams.commands import publish as command  # noqa: PLC0415 - the others start without it
+
+    settings = Settings.read(os.environ)
+    command.check(format_, mapping, source_name)
+    stderr = Console(stderr=True)
+    intake = Intake(open_format(format_, mapping, source_name=source_name), wall_clock(), partial(tell, stderr, file))
+    topics = command.destinations(settings, format_, topic and topic_name(topic, "--topic", "karar.calls"))
+    for line in command.misread(settings, format_, topics):
+        typer.echo(f"karar: note: {line}", err=True)
+    outcome = command.run(settings, file, intake, topics, speed)
+    typer.echo(command.summary(outcome, intake))
+    if outcome.stopped or intake.rejected:
+        raise typer.Exit(130 if outcome.stopped else 1)
 
 
 @app.command()

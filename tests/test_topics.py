@@ -8,18 +8,17 @@ from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 from typing import Final
-from uuid import uuid4
 
 import pytest
-from aiokafka.admin import NewTopic
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from msgspec.structs import replace
 
 from streams.broker import BrokerError
-from streams.connection import administrator, reaching
+from streams.connection import reaching
 from streams.settings import Settings
 from streams.topics import Topic, check, create, inputs, problems, table
 from tests.command import Said, karar
+from tests.topics import fresh, make
 
 NAMES: Final = [
     "calls", "visits", "feedback", "interactions", "assemble.forward", "assemble.state", "stitch.state", "moments", "chains", "alerts",
@@ -31,18 +30,7 @@ DAY: Final = 86_400_000
 @pytest.fixture
 def settings(kafka: str) -> Settings:
     """Settings with a prefix that nobody else has."""
-    return Settings(broker=kafka, prefix=f"test-{uuid4().hex[:8]}", partitions=3)
-
-
-def make(settings: Settings, name: str, partitions: int, **configs: str) -> None:
-    """Create a topic as somebody else would."""
-
-    async def make_it() -> None:
-        async with administrator(settings.broker) as admin:
-            given = {option.replace("_", "."): text for option, text in configs.items()}
-            await admin.create_topics([NewTopic(settings.topic(name), partitions, 1, topic_configs=given)])
-
-    asyncio.run(make_it())
+    return fresh(kafka)
 
 
 def states(out: str, prefix: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from errno import EACCES, EISDIR, ENOENT
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,9 +15,10 @@ from rich.text import Text
 
 from schemas.codec import Ignored, Rejected, check_time
 from schemas.events import Event
-from schemas.sources import Source, open_source, read_mapping
+from schemas.sources import Read, Source, open_source, read_mapping
 
 STDIN: Final = "-"
+Record = TypeVar("Record")
 
 
 class BadDataError(Exception):
@@ -35,29 +36,36 @@ class Intake:
     def read(self, stream: BinaryIO) -> Iterator[Event]:
         """The events of a stream; what is rejected is told with its line and reason."""
         for read in self.source.read(stream):
-            for x in read.decoded:
-                checked = check_time(x, self.wall) if isinstance(x, Event) else x
-                match checked:
-                    case Rejected():
-                        self.rejected += 1
-                        self.refused(read.number, checked)
-                    case Ignored():
-                        self.ignored[checked.reason] += 1
-                    case _:
-                        self.events += 1
-                        yield checked
+            yield from self.judged(read)
+
+    def judged(self, read: Read) -> list[Event]:
+        """The events of one record; what is rejected of it is told."""
+        events = []
+        for x in read.decoded:
+            checked = check_time(x, self.wall) if isinstance(x, Event) else x
+            match checked:
+                case Rejected():
+                    self.rejected += 1
+                    self.refused(read.number, checked)
+                case Ignored():
+                    self.ignored[checked.reason] += 1
+                case _:
+                    self.events += 1
+                    events.append(checked)
+        return events
 
 
-def open_format(name: str, mapping: Path | None, part: str = "") -> Source:
+def open_format(name: str, mapping: Path | None, part: str = "", source_name: str = "") -> Source:
     """The adapter for a format. ValueError: one line that says what, where, what to do.
 
-    ``part`` names one of several files whose rows have no id of their own: line 2 of one is not line 2 of the other.
+    ``source_name`` names the events' source instead of the mapping. ``part`` names one of several files whose rows have no id of their
+    own: line 2 of one is not line 2 of the other.
     """
     if mapping is None:
-        return open_source(name)
+        return open_source(name, source_name=source_name)
     text = text_of(mapping)
     try:
-        return open_source(name, read_mapping(text), part=part)
+        return open_source(name, read_mapping(text), source_name, part)
     except ValueError as error:
         message = f"{mapping}: {error}"
         raise ValueError(message) from None
@@ -121,10 +129,10 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         raise ValueError(message) from None
 
 
-def reading(path: str, events: Iterator[Event]) -> Iterator[Event]:
-    """Events of a file; what is wrong with the whole file is said with its name. ValueError: one line."""
+def reading(path: str, records: Iterator[Record]) -> Iterator[Record]:
+    """What a file says; what is wrong with the whole file is said with its name. ValueError: one line."""
     try:
-        yield from events
+        yield from records
     except ValueError as error:
         message = f"{path}: {error}"
         raise ValueError(message) from None

@@ -1,0 +1,142 @@
+"""Records to Kafka as publishers send them: which topic and partition, whole batches, and what of them was acknowledged."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache, partial
+from typing import Final, Literal, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from schemas.codec import to_cloudevent
+from schemas.events import Event, Rated, Reset
+from streams.broker import BrokerError
+from streams.connection import reaching
+from streams.core.interaction import AT_A_COUNTER
+
+Headers = list[tuple[str, bytes]]
+
+STRUCTURED: Final[Headers] = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
+NONE: Final[Headers] = []
+BATCH_BYTES: Final = 1 << 18
+ANSWER_SECONDS: Final = 30
+GOODBYE_SECONDS: Final = 2
+KEYS: Final = 1 << 16
+
+
+class Parcel(NamedTuple):
+    """One record on its way."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers = NONE
+
+
+def home(event: Event) -> Literal["calls", "visits", "feedback"]:
+    """The topic of an event: ratings are feedback, what happens at a counter is a visit, every other channel is calls."""
+    if type(event) is Rated:
+        return "feedback"
+    return "visits" if event.channel == "visit" or (not event.channel and type(event) in AT_A_COUNTER) else "calls"
+
+
+def parcel(event: Event, topic: str) -> Parcel:
+    """A canonical event as its publisher sends it: a CloudEvent in structured mode, by the interaction it belongs to."""
+    key = event.source if type(event) is Reset else event.interaction_id
+    return Parcel(topic, key.encode(), to_cloudevent(event), STRUCTURED)
+
+
+@lru_cache(KEYS)
+def hashed(key: bytes) -> int:
+    """What decides about the partition of a key, as Java's clients have it."""
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
+class Sender:
+    """Whole batches of records to topics that exist, one for each partition in hand and one on its way: memory is bounded.
+
+    ``acknowledged`` counts by topic what Kafka has, on every replica that is in sync.
+    """
+
+    def __init__(self, producer: AIOKafkaProducer, address: str, partitions: dict[str, int]) -> None:
+        self.producer, self.address, self.partitions = producer, address, partitions
+        self.acknowledged: Counter[str] = Counter()
+        self.batches: dict[tuple[str, int], BatchBuilder] = {}
+        self.flying: set[asyncio.Future[object]] = set()
+        self.failure: BaseException | None = None
+
+    async def put(self, parcel: Parcel) -> None:
+        """Adds a record to its batch; a batch that is full goes. BrokerError: one line."""
+        topic, key, value, headers = parcel
+        place = topic, hashed(key) % self.partitions[topic]
+        batch = self.batches.get(place)
+        if batch is None or batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            if batch is not None:
+                await self.send(place)
+            self.batches[place] = batch = self.producer.create_batch()
+            batch.append(timestamp=None, key=key, value=value, headers=headers)
+
+    async def send(self, place: tuple[str, int]) -> None:
+        """Sends the batch of a partition, when the one before it is on its way. BrokerError: one line."""
+        self.check()
+        batch, (topic, number) = self.batches.pop(place), place
+        with reaching(self.address):
+            future = await self.producer.send_batch(batch, topic, partition=number)
+        self.flying.add(future)
+        future.add_done_callback(partial(self.arrived, topic, batch.record_count()))
+
+    async def send_all(self) -> None:
+        """Sends what is in hand, without waiting for an answer. BrokerError: one line."""
+        for place in list(self.batches):
+            await self.send(place)
+
+    async def flush(self) -> None:
+        """Sends what is in hand, and returns when Kafka has everything. BrokerError: one line."""
+        await self.send_all()
+        if self.flying:
+            await asyncio.wait(self.flying, timeout=ANSWER_SECONDS)
+        self.check()
+        if self.flying:
+            with reaching(self.address):
+                raise TimeoutError
+
+    def arrived(self, topic: str, records: int, future: asyncio.Future[object]) -> None:
+        """Notes what became of a batch."""
+        self.flying.discard(future)
+        error = future.exception()
+        if error is None:
+            self.acknowledged[topic] += records
+        else:
+            self.failure = self.failure or error
+
+    def check(self) -> None:
+        """Says that a batch was refused. BrokerError: one line."""
+        if self.failure is not None:
+            with reaching(self.address):
+                raise self.failure
+
+
+@asynccontextmanager
+async def sending(address: str, topics: Iterable[str]) -> AsyncIterator[Sender]:
+    """A sender for some topics, which must exist. What is in hand at the end and was not flushed is lost. BrokerError: one line."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=address, client_id="karar-publish", acks="all", enable_idempotence=True, max_batch_size=BATCH_BYTES,
+        request_timeout_ms=ANSWER_SECONDS * 1000,
+    )  # fmt: skip
+    try:
+        with reaching(address):
+            await producer.start()
+            there = await producer.client.fetch_all_metadata()
+        partitions = {topic: len(there.partitions_for_topic(topic) or ()) for topic in topics}
+        for topic, number in partitions.items():
+            if not number:
+                raise BrokerError(f"{topic}: there is no such topic at {address}; `karar topics` creates it")
+        yield Sender(producer, address, partitions)
+    finally:
+        # A producer that repeats nothing twice repeats for ever: it would wait for a Kafka that is gone.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(producer.stop(), GOODBYE_SECONDS)
+        await producer.client.close()
