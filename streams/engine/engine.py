@@ -31,6 +31,7 @@ CLOSE_SECONDS: Final = 20
 COMMITS_AT_ONCE: Final = 6
 OPENINGS_AT_ONCE: Final = 4
 PACE_SECONDS: Final = 0.01
+BREATH_SECONDS: Final = 0.005
 
 Slot = tuple[str, int]
 
@@ -211,6 +212,22 @@ class Engine:
                 self.leave(f"{len(late)} shards cannot finish their commit")
 
     # Slices
+
+    def bundled(self, parts: Iterable[Slice]) -> Iterable[list[Slice]]:
+        """Slices by stage, in their order."""
+        bundles: dict[str, list[Slice]] = {}
+        for part in parts:
+            bundles.setdefault(self.stage_of[part.topic], []).append(part)
+        return bundles.values()
+
+    async def apply_all(self, bundle: Iterable[Slice]) -> None:
+        """Gives slices to their shards, and lets the loop go round now and then."""
+        since = time.monotonic()
+        for part in bundle:
+            await self.apply(part)
+            if time.monotonic() > since + BREATH_SECONDS:
+                await asyncio.sleep(0)
+                since = time.monotonic()
 
     async def apply(self, part: Slice) -> None:
         """Gives a slice to its shard; what was lost before it is read again."""

@@ -10,7 +10,7 @@ from streams.engine.engine import Engine
 from streams.engine.slices import Slice
 from streams.engine.watch import mirror, watch
 
-SLICES_WAITING: Final = 32
+FETCHES_WAITING: Final = 4
 RECORDS_AT_ONCE: Final = 8_000
 FETCH_BYTES: Final = 1 << 20
 
@@ -22,7 +22,10 @@ class KararApp(App):
 
 
 def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
-    """The app: every stage's sources are one agent's topic, whose messages are slices. ``web`` are Faust's settings of its web server."""
+    """The app: every stage's sources are one agent's topic, whose messages hold what one fetch brought.
+
+    ``web`` are Faust's settings of its web server.
+    """
     session = engine.kafka.session
     app = KararApp(
         name, broker=f"karar://{engine.kafka.bootstrap}", store="memory://", topic_partitions=1, topic_disable_leader=True,
@@ -30,7 +33,7 @@ def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
         broker_heartbeat_interval=min(1.0, session / 6), broker_request_timeout=max(20.0, 2 * session),
         broker_rebalance_timeout=max(30.0, 2 * session), broker_commit_every=1 << 62, broker_max_poll_records=RECORDS_AT_ONCE,
         consumer_max_fetch_size=FETCH_BYTES, key_serializer="raw", value_serializer="raw", table_standby_replicas=0,
-        stream_wait_empty=False, stream_buffer_maxsize=SLICES_WAITING, worker_redirect_stdouts=False, **web,
+        stream_wait_empty=False, stream_buffer_maxsize=FETCHES_WAITING, worker_redirect_stdouts=False, **web,
     )  # fmt: skip
     app.engine = engine
     for spec in engine.specs.values():
@@ -45,8 +48,8 @@ def declare(app: KararApp, name: str, sources: tuple[str, ...]) -> None:
     """The agent of one stage: it gives slices to the engine."""
     topic = app.topic(*sources, key_type=bytes, value_type=bytes)
 
-    async def give(stream: AsyncIterable[Slice]) -> None:
-        async for part in stream:
-            await app.engine.apply(part)
+    async def give(stream: AsyncIterable[list[Slice]]) -> None:
+        async for bundle in stream:
+            await app.engine.apply_all(bundle)
 
     app.agent(topic, name=name)(give)

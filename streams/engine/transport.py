@@ -1,10 +1,12 @@
-"""Faust's aiokafka driver, one message per slice. Registered as `karar://`, Faust's entry point for transports.
+"""Faust's aiokafka driver, one message per stage and fetch. Registered as `karar://`, Faust's entry point for transports.
 
-What is different from the driver: records travel in slices that carry the consumer's own positions; a shard's partitions are
+What is different from the driver: records travel in slices that carry the consumer's own positions; a message holds the slices of a
+stage that one fetch brought, numbered as they are delivered; a shard's partitions are
 resumed when the shard is open, not before; positions are the shards', not the group's; nothing is committed from here. Every
 heartbeat and join that is confirmed extends the lease.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -131,6 +133,8 @@ class Consumer(driver.Consumer):
     """Delivers slices to the shards that are open."""
 
     in_doubt = False
+    delivered = 0
+    under_way: asyncio.Task[tuple[int, Fetched]] | None = None
     gone: AbstractSet[TP] = frozenset()
     ends: Mapping[TP, int] = {}
 
@@ -152,7 +156,7 @@ class Consumer(driver.Consumer):
             await self.seek_to(*tp, position)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - the driver's
-        """Slices of what was fetched, one of each partition in turn."""
+        """What one fetch brought: a message for each stage, of slices of every partition in turn."""
         if self.gone:
             gone, self.gone = self.gone, set()
             for tp in gone:
@@ -160,22 +164,32 @@ class Consumer(driver.Consumer):
         if self.in_doubt and self.flow_active:
             self.in_doubt = False
             await self.perform_seek()
-        fetched, _ = await self._wait_next_records(timeout)
-        generation = self.app.consumer_generation_id
-        if fetched is None or self.should_stop:
-            return
-        if not self.flow_active:
-            self.in_doubt = bool(fetched)
-            return
-        for part in interleaved(cast("Fetched", fetched)):
-            tp = TP(part.topic, part.partition)
-            if not (self.engine.takes(*tp) and self.is_flowing(generation)):
+        generation, fetched = await self.next_fetched(timeout)
+        for bundle in self.engine.bundled(interleaved(fetched)):
+            if not self.is_flowing(generation):
                 self.in_doubt = True
                 return
+            tp = TP(bundle[0].topic, bundle[0].partition)
+            self.delivered += 1
             message: Any = ConsumerMessage
-            yield tp, message(
-                part.topic, part.partition, max(part.end - 1, 0), 0.0, 0, (), None, part, None, 0, 0, tp, generation_id=generation
-            )  # fmt: skip
+            yield tp, message(tp.topic, tp.partition, self.delivered, 0.0, 0, (), None, bundle, None, 0, 0, tp, generation_id=generation)
+
+    async def next_fetched(self, timeout: float) -> tuple[int, Fetched]:  # noqa: ASYNC109 - the driver's
+        """What was fetched meanwhile, and in which generation of the group.
+
+        The next fetch goes on while this is folded: aiokafka asks the broker for more only when what it has was taken.
+        """
+        under_way, self.under_way = self.under_way, None
+        generation, fetched = await (under_way or self.fetch(timeout))
+        if self.flow_active and not self.should_stop:
+            self.under_way = asyncio.create_task(self.fetch(timeout))
+        return generation, fetched
+
+    async def fetch(self, timeout: float) -> tuple[int, Fetched]:  # noqa: ASYNC109 - the driver's
+        """One fetch, with the generation in which it began."""
+        generation = self.app.consumer_generation_id
+        fetched, _ = await self._wait_next_records(timeout)
+        return generation, cast("Fetched", fetched or {})
 
     def is_flowing(self, generation: int) -> bool:
         """Whether what was fetched in a generation of the group may still be delivered."""
@@ -214,6 +228,9 @@ class Consumer(driver.Consumer):
         """Commits what is folded before the group is left."""
         self.stop_flow()
         await self.engine.put_away()
+        if self.under_way is not None:
+            self.under_way.cancel()
+            await asyncio.wait([self.under_way])
         await super().on_stop()
 
     async def mirror(self, offsets: Mapping[tuple[str, int], int]) -> None:
@@ -221,10 +238,8 @@ class Consumer(driver.Consumer):
         await cast("Thread", self._thread).mirror({TP(*tp): offset for tp, offset in offsets.items()})
 
     async def seek_to(self, topic: str, partition: int, position: int) -> None:
-        """Reads on from there. Faust drops what comes from before its own mark, so that is moved as well."""
-        tp = TP(topic, partition)
-        await cast("Thread", self._thread).seek_to(tp, position)
-        self._read_offset[tp] = position or None
+        """Reads on from there."""
+        await cast("Thread", self._thread).seek_to(TP(topic, partition), position)
 
     async def first_offset(self, topic: str, partition: int) -> int:
         """The first offset that the log still has."""
