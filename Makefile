@@ -25,9 +25,10 @@ lint: $(STAMP) ## ruff, mypy --strict, and the published schemas against the cod
 	@$(BIN)/mypy
 	@$(if $(wildcard streams/cli.py),$(BIN)/karar schemas --check,echo "karar schemas --check is left out: streams/cli.py does not exist yet")
 
-bench: $(STAMP) ## measure the core over a simulated week, with the profile's top ten, and how long a scrape holds up the loop
+bench: $(STAMP) ## measure: the core alone, a scrape, and on real Kafka throughput, latency, memory, recovery (ARGS="--parts latency")
 	@$(BIN)/python -m tests.bench.core --profile
 	@$(BIN)/python -m tests.bench.exposition
+	@$(BIN)/python -m tests.bench.live $(ARGS)
 
 shuffles: $(STAMP) ## the oracle against 200 orders of arrival of each set of events (about 15 minutes)
 	@KARAR_SHUFFLES=200 $(BIN)/pytest -q --timeout=3600 tests/test_agrees_with_the_oracle.py
