@@ -173,6 +173,9 @@ class Site:
         response = web.StreamResponse(headers=HEADERS | headers)
         await response.prepare(request)
         for part in parts:
+            if served and not self.view.lease() and request.transport is not None:
+                request.transport.abort()  # half an answer is none: what follows would be old by the time it is read
+                return response
             await response.write(part)
         await response.write_eof()
         return response

@@ -11,7 +11,7 @@ from typing import Any, Final
 from zlib import crc32
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientError, web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
@@ -209,6 +209,13 @@ async def test_series_are_served_within_the_lease_only(leases: list[bool], statu
                 assert response.status == 200
         else:
             assert set(await answer(client, "/metrics", status)) == {"error"}
+
+
+async def test_an_answer_is_broken_off_when_the_lease_ends_on_the_way() -> None:
+    """What a client reads later than that would be older than what the next owner serves."""
+    async with asked(Worker(day(), leases=[True, True, False])) as client:
+        with pytest.raises(ClientError):
+            await (await client.get("/metrics")).read()
 
 
 async def test_a_worker_without_a_shard_serves_its_own_series() -> None:
