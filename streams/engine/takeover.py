@@ -81,15 +81,22 @@ def check_position(name: str, topic: str, position: Position, known: Topic, firs
 
 async def read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int, take: Callable[[bytes, bytes | None], None],
                progress: Callable[[int], None]) -> None:  # fmt: skip
-    """Reads a partition up to ``end``, judged by position: transactions end in a marker that is no record."""
-    while (position := await consumer.position(tp)) < end:
-        progress(position)
-        async with asyncio.timeout(SILENCE_SECONDS):
+    """Reads a partition up to ``end``, judged by position: transactions end in a marker that is no record.
+
+    A fetch that brings nothing returns all the same, so that silence is counted from the last that did. TimeoutError: too long.
+    """
+    async with asyncio.timeout(SILENCE_SECONDS) as patience:
+        at = -1
+        while (position := await consumer.position(tp)) < end:
+            if position > at:
+                at = position
+                patience.reschedule(asyncio.get_running_loop().time() + SILENCE_SECONDS)
+                progress(position)
             records = await consumer.getmany(tp, timeout_ms=1_000, max_records=READ_RECORDS)
-        for batch in records.values():
-            for record in batch:
-                take(record.key or b"", record.value)
-        await asyncio.sleep(0)
+            for batch in records.values():
+                for record in batch:
+                    take(record.key or b"", record.value)
+            await asyncio.sleep(0)
     progress(end)
 
 
