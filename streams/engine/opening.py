@@ -161,4 +161,4 @@ async def recount(shard: Shard) -> None:
 
 def due_now(shard: Shard) -> None:
     """Lets every key be stepped again."""
-    shard.store.due = [(0, key) for key in shard.store.values if not is_shared(key)]
+    shard.store.step_all(key for key in shard.store.values if not is_shared(key))

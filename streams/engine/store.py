@@ -1,10 +1,12 @@
 """The state of one shard: encoded values by key, and the keys by the instant at which they want to be stepped again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Final
 
 NEVER: Final = 1 << 62
+AT_ONCE: Final = 0
+"""An entry of the index that holds whatever the value says of its time."""
 
 
 class Store:
@@ -28,6 +30,11 @@ class Store:
         self.due = [(due, key) for key, value in self.values.items() if (due := due_of(value)) != NEVER]
         heapify(self.due)
 
+    def step_all(self, keys: Iterable[bytes]) -> None:
+        """Lets these keys be ripe at once, and only these: their due times may be others than their values say."""
+        self.due = [(AT_ONCE, key) for key in keys]
+        heapify(self.due)
+
     def put(self, key: bytes, old: bytes | None, value: bytes | None, due: int, *, ripe: bool = False) -> None:
         """Stores what a step returned. A key that was found `ripe` stands in the index no more."""
         if value is None:
@@ -49,7 +56,7 @@ class Store:
             if value is None:
                 continue
             actual = self.due_of(value)
-            if actual <= due:
+            if actual <= due or due == AT_ONCE:
                 yield key
             elif actual != NEVER:
                 heappush(self.due, (actual, key))

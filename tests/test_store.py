@@ -1,0 +1,142 @@
+"""The store: values by key, and which keys are due."""
+
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.engine.store import NEVER, Store
+
+
+def due_of(value: bytes) -> int:
+    """A value is its due time in digits, nothing for never."""
+    return int(value) if value else NEVER
+
+
+def store(**values: bytes) -> Store:
+    """A store as it is after a recovery."""
+    made = Store(due_of)
+    for key, value in values.items():
+        made.load(key.encode(), value)
+    made.index()
+    return made
+
+
+def put(into: Store, key: bytes, value: bytes | None, *, ripe: bool = False) -> None:
+    """What a step returned for a key."""
+    into.put(key, into.values.get(key), value, due_of(value) if value is not None else NEVER, ripe=ripe)
+
+
+def ripe(of: Store, now: int) -> list[bytes]:
+    """The keys whose time has come."""
+    return list(of.ripe(now))
+
+
+def test_a_key_is_ripe_at_its_instant_and_not_before() -> None:
+    """Before, exactly, after; each once."""
+    keys = store(a=b"100")
+
+    assert ripe(keys, 99) == []
+    assert ripe(keys, 100) == [b"a"]
+    assert ripe(keys, 101) == []
+
+
+def test_keys_come_in_the_order_of_their_instants() -> None:
+    """Whoever is due first is stepped first."""
+    assert ripe(store(a=b"300", b=b"100", c=b"200"), 300) == [b"b", b"c", b"a"]
+
+
+def test_a_key_whose_time_has_moved_on_waits_again() -> None:
+    """A record came meanwhile: the index still has the old instant, the value the new one."""
+    keys = store(a=b"100")
+    put(keys, b"a", b"500")
+
+    assert ripe(keys, 100) == []
+    assert keys.next_due() == 500
+    assert ripe(keys, 500) == [b"a"]
+
+
+def test_a_key_whose_time_has_moved_nearer_is_ripe_then() -> None:
+    """And not a second time at its old instant."""
+    keys = store(a=b"500")
+    put(keys, b"a", b"100")
+
+    assert ripe(keys, 100) == [b"a"]
+    put(keys, b"a", b"", ripe=True)
+    assert ripe(keys, 1_000) == []
+
+
+def test_a_key_that_was_stepped_waits_for_its_next_instant() -> None:
+    """It has left the index when it was found ripe, so its next instant is entered, also a later one."""
+    keys = store(a=b"100")
+    assert ripe(keys, 100) == [b"a"]
+    put(keys, b"a", b"200", ripe=True)
+
+    assert ripe(keys, 199) == []
+    assert ripe(keys, 200) == [b"a"]
+
+
+def test_a_key_that_wants_nothing_is_never_ripe() -> None:
+    """Neither loaded nor put, nor after its time was taken back."""
+    keys = store(a=b"", b=b"100")
+    put(keys, b"c", b"")
+    put(keys, b"b", b"")
+
+    assert ripe(keys, NEVER - 1) == []
+    assert keys.next_due() == NEVER
+
+
+def test_a_key_that_is_gone_is_not_ripe() -> None:
+    """A tombstone takes value and instant."""
+    keys = store(a=b"100", b=b"100")
+    put(keys, b"a", None)
+    keys.load(b"b", None)
+    put(keys, b"never there", None)
+
+    assert keys.values == {}
+    assert ripe(keys, 100) == []
+
+
+def test_a_tombstone_takes_a_loaded_value_back() -> None:
+    """Recovery reads both, in the order in which they were written."""
+    keys = Store(due_of)
+    keys.load(b"a", b"1")
+    keys.load(b"a", None)
+    keys.load(b"b", None)
+    keys.load(b"b", b"2")
+    keys.index()
+
+    assert keys.values == {b"b": b"2"}
+    assert ripe(keys, 2) == [b"b"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 30) | st.none()), max_size=20), st.lists(st.integers(1, 5), max_size=6))
+def test_no_instant_is_ever_missed(writes: Iterable[tuple[str, int | None]], steps: list[int]) -> None:
+    """Whatever is put while time goes on: who is due by then is found by then, and nobody else."""
+    keys, now = Store(due_of), 0
+    pending = iter(writes)
+    for step in [*steps, 40]:
+        for key, due in [pair for pair, _ in zip(pending, range(4), strict=False)]:
+            put(keys, key.encode(), None if due is None else b"%d" % due)
+        now += step
+        expected = {key for key, value in keys.values.items() if due_of(value) <= now}
+        found = []
+        for key in keys.ripe(now):
+            found.append(key)
+            put(keys, key, b"", ripe=True)
+
+        assert sorted(found) == sorted(expected)
+
+
+def test_a_key_may_be_stepped_whatever_its_value_says() -> None:
+    """When rules change, due times may be others: those that were far away, nearer, and never are all looked at, once."""
+    keys = store(a=b"500", b=b"", c=b"10")
+    keys.step_all([b"a", b"b"])
+    found = []
+    for key in keys.ripe(1):
+        found.append(key)
+        put(keys, key, keys.values[key], ripe=True)
+
+    assert sorted(found) == [b"a", b"b"]
+    assert keys.next_due() == 500
+    assert ripe(keys, 500) == [b"a"]
