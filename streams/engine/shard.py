@@ -124,6 +124,7 @@ class Shard:
         self.closing, self.refill = False, False
         self.last_record = 0
         self.defects = 0
+        self.untimely: set[bytes] = set()
         self.served_from = 0.0
         self.read, self.total = 0, 0
         self.opened_in = 0.0
@@ -147,6 +148,7 @@ class Shard:
                 self.pending.since = time.monotonic()
             try:
                 self.fold(records)
+                self.defects = 0
             except Exception:
                 log.exception("%s: a step failed in %s, offsets %d to %d", self.name, part.topic, records[0].offset, records[-1].offset)
                 self.fold_singly(part.topic, records)
@@ -203,6 +205,9 @@ class Shard:
     def take(self, key: bytes, old: bytes | None, change: Change, timestamp: int, *, ripe: bool = False) -> None:
         """Stores what a step returned, in memory, for the next transaction."""
         value = change.value
+        if self.untimely and key in self.untimely:
+            self.untimely.discard(key)
+            ripe = True
         if value is not old or ripe:
             self.store.put(key, old, value, change.due, ripe=ripe)
         if value is not old:
@@ -245,22 +250,27 @@ class Shard:
         """Steps every key that says that it is open."""
         is_open, values, now = self.stage.is_open, self.store.values, self.now()
         for key in [key for key, value in values.items() if is_open(value)]:
-            old = values[key]
-            self.take(key, old, self.stage.step(key, old, (), now), timestamp)
+            self.step_in_time(key, now, timestamp)
+
+    def step_in_time(self, key: bytes, now: int, timestamp: int, *, ripe: bool = False) -> None:
+        """Steps a key without records. What has been applied stays as it is if that fails."""
+        old = self.store.values[key]
+        try:
+            change = self.stage.step(key, old, (), now)
+            check(change)
+        except Exception:
+            log.exception("%s: a key cannot be stepped in time; it waits for its next record", self.name)
+            self.count({("defects_total", self.spec.name): 1})
+            if ripe:
+                self.untimely.add(key)
+            return
+        self.take(key, old, change, timestamp, ripe=ripe)
 
     def sweep(self) -> bool:
         """Steps keys whose time has come, a bounded number; tells whether there are more."""
-        now, values = self.now(), self.store.values
-        for number, key in enumerate(self.store.ripe(now)):
-            old = values[key]
-            try:
-                change = self.stage.step(key, old, (), now)
-                check(change)
-            except Exception:
-                log.exception("%s: a key cannot be stepped in time; it waits for its next record", self.name)
-                self.count({("defects_total", self.spec.name): 1})
-                continue
-            self.take(key, old, change, wall(), ripe=True)
+        now = self.now()
+        for number, key in enumerate(self.store.ripe(now), 1):
+            self.step_in_time(key, now, wall(), ripe=True)
             self.pending.since = self.pending.since or time.monotonic()
             if number >= SWEPT_AT_ONCE:
                 return True
