@@ -74,6 +74,7 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
         shard.ends[source.topic] = last[source]
         await prime(shard, consumer, source, first[source])
     shard.committed = dict(shard.positions)
+    shard.ledger.publish_all(time.monotonic())
     stored_rules = shard.rules if shard.rules.version else None
     shard.rules, anew = succeed(stored_rules, shard.stage, shard.name)
     shard.pending.rules = stored_rules is None or anew
@@ -81,7 +82,6 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
         await recount(shard)
     elif shard.rules.recount:
         due_now(shard)
-    shard.ledger.publish_all(time.monotonic())
     shard.show_waiting(shard.store.values)
 
 

@@ -1,0 +1,130 @@
+"""Opening a shard: what the next owner finds, shows to the stage, and counts anew."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from streams.engine.stage import Record
+from tests.counting import NEVER, Counting
+from tests.shards import NOW, counted, events, memory, opened, part, spec, total
+from tests.test_shard_time import Timed
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_what_a_stage_remembers_is_shown_to_it_before_it_goes_on() -> None:
+    """The records before its position that a reading depends on; nothing follows from them."""
+    shown: list[int] = []
+
+    class Remembering(Counting):
+        """Wants two records."""
+
+        def remembers(self, topic: str) -> int:  # noqa: ARG002 - the contract's signature
+            """Two."""
+            return 2
+
+        def prime(self, records: Sequence[Record]) -> None:
+            """Notes."""
+            shown.extend(record.offset for record in records)
+
+    kafka = memory()
+    kafka.cluster.publish("in", 0, *[(b"k", b'{"i":%d}' % n) for n in range(5)])
+    shard = await opened(kafka, spec(Remembering))
+    assert shown == []
+    shard.apply(part(events(0, 1, 2)))
+    await shard.commit()
+    shard = await opened(kafka, spec(Remembering))
+
+    assert (shown, counted(shard)) == ([1, 2], {b"k": 3})
+
+
+async def test_what_a_whole_shard_shares_is_told_when_it_opens() -> None:
+    """It is state, and no key to count."""
+    told: list[bytes] = []
+
+    class Sharing(Counting):
+        """Notes what is shared."""
+
+        def share(self, key: bytes, value: bytes) -> None:  # noqa: ARG002 - the contract's signature
+            """Notes."""
+            told.append(key)
+
+    kafka = memory(there=9)
+    shard = await opened(kafka, spec(Sharing))
+    shard.apply(part(events(1, key=b"\1resets") + events(1, first=1)))
+    await shard.commit()
+    await opened(kafka, spec(Sharing))
+
+    assert told == [b"\1resets"]
+
+
+class Doubling(Counting):
+    """By these rules every event counts twice."""
+
+    rules = "count twice"
+
+    def live(self, value: bytes) -> dict[Any, int]:
+        """Twice as many."""
+        return {place: 2 * amount for place, amount in super().live(value).items()}
+
+
+async def test_other_rules_book_the_difference_and_serve_it_when_it_has_committed() -> None:
+    """Nothing that was served falls: what is more is added."""
+    kafka = memory(there=9)
+    shard = await opened(kafka)
+    shard.apply(part(events(1, 2, 3)))
+    await shard.commit()
+    shard = await opened(kafka, spec(Doubling))
+    assert total(shard) == 3
+    await shard.commit()
+    assert total(shard) == 6
+
+    shard = await opened(kafka, spec(Doubling))
+    assert (total(shard), shard.rules.history) == (6, ("count",))
+
+
+async def test_other_rules_that_count_less_retract() -> None:
+    """The total stays, what is no longer true is retracted."""
+
+    class Half(Counting):
+        """By these rules nothing counts."""
+
+        rules = "count nothing"
+
+        def live(self, value: bytes) -> dict[Any, int]:  # noqa: ARG002 - the contract's signature
+            """Nothing."""
+            return {}
+
+    kafka = memory(there=9)
+    shard = await opened(kafka)
+    shard.apply(part(events(1, 2, 3)))
+    await shard.commit()
+    shard = await opened(kafka, spec(Half))
+    await shard.commit()
+
+    assert shard.ledger.served.series["events_counted"][""] == (3, 3)
+
+
+async def test_other_rules_look_at_every_key_again() -> None:
+    """Due times may be others now; when all were looked at, that is noted and not done again."""
+
+    class Later(Timed):
+        """The same by other rules."""
+
+        rules = "later"
+
+    kafka = memory(there=9)
+    shard = await opened(kafka, spec(Timed))
+    shard.apply(part(events(NOW + 5, key=b"a") + events(NEVER, key=b"b", first=1)))
+    await shard.commit()
+    shard = await opened(kafka, spec(Later))
+    assert shard.rules.recount
+    await shard.commit()
+    shard = await opened(kafka, spec(Later))
+    assert not shard.sweep()
+    await shard.commit()
+    assert sorted(record.key or b"" for record in kafka.cluster.records("out")) == [b"a", b"b"]
+
+    shard = await opened(kafka, spec(Later))
+    assert (shard.rules.recount, shard.sweep(), shard.pending.outputs) == (False, False, {})
