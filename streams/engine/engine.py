@@ -45,6 +45,9 @@ class Delivery(Protocol):
     async def first_offset(self, topic: str, partition: int) -> int:
         """The first offset that the log still has."""
 
+    async def last_offset(self, topic: str, partition: int) -> int:
+        """The end of the log."""
+
     def pause(self, tps: Iterable[Slot]) -> None:
         """Stops delivering these."""
 
@@ -290,7 +293,7 @@ class Engine:
         """One round; False when the shard is put away and nothing is left to commit."""
         await shard.idle()
         shard.wake.clear()
-        shard.look_at_ends(fed=self.fed(shard.spec))
+        await self.look(shard)
         if not shard.closing and shard.sweep():
             shard.wake.set()
         if shard.has_work():
@@ -305,9 +308,18 @@ class Engine:
             return True
         return not shard.closing
 
+    async def look(self, shard: Shard) -> None:
+        """Notes once that a shard has caught up: with what was there when it opened, and with what the stage before made of it."""
+        if shard.caught_up or not self.fed(shard.spec):
+            return
+        if shard.spec.after and not shard.fed:
+            shard.ends = {topic: await self.delivery.last_offset(topic, shard.partition) for topic in shard.ends}
+            shard.fed = True
+        shard.look_at_ends()
+
     def fed(self, spec: Spec) -> bool:
-        """Whether the stage before this one, as far as it is here, has caught up."""
-        return all(shard.caught_up for (name, _), shard in self.shards.items() if name == spec.after)
+        """Whether the stage before this one, as far as it is here, has committed all that was there when it opened."""
+        return all(shard.has_committed_all() for (name, _), shard in self.shards.items() if name == spec.after)
 
     def leave(self, why: str) -> None:
         """Ends the process: it starts again from what has committed. The group is told, if that takes no time."""

@@ -115,7 +115,7 @@ class Shard:
         self.ends: dict[str, int] = {}
         self.newest = 0
         self.rules = Rules("", 0)
-        self.caught_up = False
+        self.caught_up, self.fed = False, False
         self.pending = Pending()
         self.identity = (-1, -1)
         self.writer = Writer(kafka, f"{group}-{self.name}")
@@ -278,10 +278,14 @@ class Shard:
             self.rules, self.pending.rules = replace(self.rules, recount=False), True
         return False
 
-    def look_at_ends(self, *, fed: bool) -> None:
-        """Notes once that everything that was there when this shard opened has been applied; ``fed``: by the stage before it as well."""
-        if not self.caught_up and fed and all(self.positions[topic] >= end for topic, end in self.ends.items()):
+    def look_at_ends(self) -> None:
+        """Notes once that everything has been applied that was there when this shard opened."""
+        if all(self.positions[topic] >= end for topic, end in self.ends.items()):
             self.caught_up = True
+
+    def has_committed_all(self) -> bool:
+        """Whether everything has been committed that was there when this shard opened."""
+        return self.caught_up and all(self.committed[topic] >= end for topic, end in self.ends.items())
 
     # Commit
 

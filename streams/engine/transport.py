@@ -246,6 +246,11 @@ class Consumer(driver.Consumer):
         tp = TP(topic, partition)
         return (await self.earliest_offsets(tp))[tp]
 
+    async def last_offset(self, topic: str, partition: int) -> int:
+        """The end of the log."""
+        tp = TP(topic, partition)
+        return (await self.highwaters(tp))[tp]
+
     def pause(self, tps: Iterable[tuple[str, int]]) -> None:
         """Stops delivering these."""
         self.pause_partitions([TP(*tp) for tp in tps])
