@@ -1,6 +1,7 @@
 """The one place where topics, stages and agents are declared: what flows where, and what each shard is made of."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from schemas.sources import Source, open_source
@@ -14,6 +15,7 @@ from streams.engine.host import KararApp, build
 from streams.engine.kafka import Kafka
 from streams.engine.ledger import Ledger
 from streams.engine.shard import Clock, Spec
+from streams.engine.watch import balance
 from streams.given import identity_of, settled_rules
 from streams.metrics import other
 from streams.settings import Settings
@@ -91,4 +93,6 @@ def engine_of(settings: Settings) -> Engine:
 
 def app_of(settings: Settings, web: Mapping[str, Any]) -> KararApp:
     """The Faust app of a worker; ``web`` are Faust's settings of its web server."""
-    return build(engine_of(settings), name=settings.prefix, web=web)
+    app = build(engine_of(settings), name=settings.prefix, web=web)
+    app.task()(partial(balance, app.engine, settings.balance_seconds))
+    return app

@@ -193,13 +193,15 @@ class Ledger:
 
     def differences(self, live: Mapping[Place, int]) -> dict[Place, int]:
         """The trial balance: total − retracted − archived − Σ facts of the live chains, where that is not 0."""
-        expected: dict[Place, int] = {}
+        return self.compared(self.net_live_all(), live)
+
+    def compared(self, expected: Mapping[Place, int], live: Mapping[Place, int]) -> dict[Place, int]:
+        """The trial balance of what `net_live_all` said at the moment of which ``live`` is the sum."""
+        rest = dict(expected)
         for (series, slot), amount in live.items():
             place = self.aliases.get(series, series), slot
-            expected[place] = expected.get(place, 0) + amount
-        places = self.amounts.keys() | expected.keys()
-        found = {place: self.net_live(place) - expected.get(place, 0) for place in places}
-        return {place: amount for place, amount in found.items() if amount}
+            rest[place] = rest.get(place, 0) - amount
+        return {place: amount for place, amount in rest.items() if amount}
 
     def rebase(self, live: Mapping[Place, int]) -> int:
         """Books what the live chains amount to by other rules; nothing falls. Returns how many amounts differed."""
@@ -210,7 +212,6 @@ class Ledger:
             amounts.total += max(0, -amount)
         return len(differences)
 
-    def net_live(self, place: Place) -> int:
-        """What the live chains of a slot must add up to."""
-        amounts = self.amounts.get(place)
-        return amounts.net - amounts.archived if amounts is not None else 0
+    def net_live_all(self) -> dict[Place, int]:
+        """What the live chains of every slot must add up to."""
+        return {place: a.net - a.archived for place, a in self.amounts.items()}

@@ -7,22 +7,10 @@ from collections import Counter
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams.engine.books import Books
 from streams.engine.shard import Shard
 from streams.engine.stage import Place
-from streams.engine.takeover import (
-    CLOCK,
-    POSITION,
-    READ_POSITION,
-    READ_RULES,
-    RULES,
-    Position,
-    check_position,
-    is_shared,
-    is_state,
-    is_total,
-    read,
-    succeed,
-)  # fmt: skip
+from streams.engine.takeover import check_position, is_shared, succeed
 from streams.engine.topics import describe
 
 log = logging.getLogger(__name__)
@@ -61,11 +49,11 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
     for source in sources:
         consumer.seek(source, 0)
     await consumer.seek_to_beginning(changelog)
-    stored = await read_state(shard, consumer, changelog)
+    books = await read_state(shard, consumer, changelog)
     shard.topics = await describe(consumer._client, list(spec.sources))  # noqa: SLF001 - held by tests/test_private_names.py
     first, last = await consumer.beginning_offsets(sources), await consumer.end_offsets(sources)
     for source in sources:
-        position = stored.get(source.topic)
+        position = books.positions.get(source.topic)
         if position is None:
             shard.positions[source.topic] = first[source]
         else:
@@ -75,9 +63,8 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
         await prime(shard, consumer, source, first[source])
     shard.committed = dict(shard.positions)
     shard.ledger.publish_all(time.monotonic())
-    stored_rules = shard.rules if shard.rules.version else None
-    shard.rules, anew = succeed(stored_rules, shard.stage, shard.name)
-    shard.pending.rules = stored_rules is None or anew
+    shard.rules, anew = succeed(books.rules, shard.stage, shard.name)
+    shard.pending.rules = books.rules is None or anew
     if anew:
         await recount(shard)
     elif shard.rules.recount:
@@ -85,46 +72,21 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
     shard.show_waiting(shard.store.values)
 
 
-async def read_state(shard: Shard, consumer: AIOKafkaConsumer, changelog: TopicPartition) -> dict[str, Position]:
-    """Takes back all that has committed; returns the positions."""
-    stored: dict[str, Position] = {}
-    own: dict[bytes, bytes] = {}
-    values = shard.store.values
-
-    def take(key: bytes, value: bytes | None) -> None:
-        if is_state(key):
-            if value is None:
-                values.pop(key, None)
-            else:
-                values[key] = value
-        elif value is not None:
-            own[key] = value
+async def read_state(shard: Shard, consumer: AIOKafkaConsumer, changelog: TopicPartition) -> Books:
+    """Takes back all that has committed."""
 
     def progress(position: int) -> None:
         shard.read = position
 
-    end = (await consumer.end_offsets([changelog]))[changelog]
-    shard.total = end
-    await read(consumer, changelog, end, take, progress)
-    for key, value in own.items():
-        recall(shard, stored, key, value)
-    for key, value in values.items():
+    shard.total = (await consumer.end_offsets([changelog]))[changelog]
+    books = Books(shard.ledger, shard.store.values)
+    await books.fill(consumer, changelog, shard.total, progress)
+    shard.newest = books.newest
+    for key, value in books.values.items():
         if is_shared(key):
             shard.stage.share(key, value)
     shard.store.index()
-    return stored
-
-
-def recall(shard: Shard, stored: dict[str, Position], key: bytes, value: bytes) -> None:
-    """Takes one of the engine's own records back."""
-    if is_total(key):
-        shard.ledger.load(key, value)
-    elif key.startswith(POSITION):
-        stored[key.removeprefix(POSITION).decode()] = READ_POSITION.decode(value)
-    elif key == CLOCK:
-        shard.newest = int.from_bytes(value, "big")
-    elif key == RULES:
-        shard.rules = READ_RULES.decode(value)
+    return books
 
 
 async def prime(shard: Shard, consumer: AIOKafkaConsumer, source: TopicPartition, first: int) -> None:

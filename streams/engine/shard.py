@@ -312,8 +312,7 @@ class Shard:
 
     def build(self, done: Pending) -> tuple[list[tuple[str, int, BatchBuilder]], list[Taken]]:
         """Everything that goes into one transaction, as it is at this moment."""
-        self.ledger.book(self.journal.bookings())
-        self.ledger.archive(self.archive.bookings())
+        self.book()
         self.ledger.grow_up(time.monotonic())
         records, taken = self.ledger.take()
         values = self.store.values
@@ -324,6 +323,11 @@ class Shard:
         if done.rules:
             rows.append((RULES, ENCODE(self.rules), None, ()))
         return self.writer.batches({(self.spec.changelog, self.partition): rows, **done.outputs}), taken
+
+    def book(self) -> None:
+        """What was noted goes to the ledger, so that it says what the states say."""
+        self.ledger.book(self.journal.bookings())
+        self.ledger.archive(self.archive.bookings())
 
     def position(self, topic: str) -> bytes:
         """The position in a topic as the changelog keeps it."""

@@ -1,14 +1,20 @@
 """Keeping an eye on an engine: its gauges, the group's offsets, and whether everything moves."""
 
 import asyncio
+import logging
 import time
 from typing import Final
 
+from streams.engine.balance import draw, told
 from streams.engine.engine import Engine, Slot
+
+log = logging.getLogger(__name__)
 
 MIRROR_SECONDS: Final = 5
 WATCH_SECONDS: Final = 1
 STUCK_SECONDS: Final = 60
+REST_SECONDS: Final = 0.02
+"""The trial balance takes pieces of some milliseconds, and rests so long between them."""
 
 
 async def mirror(engine: Engine) -> None:
@@ -28,6 +34,23 @@ async def watch(engine: Engine) -> None:
         gauge(engine)
         for why in stuck(engine, moved, time.monotonic()):
             engine.leave(why)
+
+
+async def balance(engine: Engine, every: float) -> None:
+    """Draws the trial balance of every shard here, again and again, shard after shard. ``every`` in seconds; 0: never."""
+    while every:
+        await asyncio.sleep(every)
+        await balance_all(engine)
+
+
+async def balance_all(engine: Engine) -> None:
+    """The trial balance of every shard here: what differs is an error in the log, and how many series do is a gauge."""
+    number = 0
+    for shard in list(engine.shards.values()):
+        if differences := await draw(shard, REST_SECONDS):
+            number += len(differences)
+            log.error("%s: the trial balance is not 0: %s", shard.name, told(differences))
+    engine.meters.differences.set(number)
 
 
 def stuck(engine: Engine, moved: dict[Slot, tuple[int, float]], now: float) -> list[str]:
