@@ -14,7 +14,7 @@ from streams.engine.engine import Engine
 from streams.engine.host import KararApp, build
 from streams.engine.kafka import Kafka
 from streams.engine.ledger import Ledger
-from streams.engine.shard import Clock, Spec
+from streams.engine.spec import Clock, Spec
 from streams.engine.watch import balance
 from streams.given import identity_of, settled_rules
 from streams.metrics import other

@@ -13,6 +13,10 @@ ANSWER_MS: Final = 10_000
 UNREACHED: Final = (KafkaConnectionError, NodeNotReadyError, KafkaTimeoutError, RequestTimedOutError, TimeoutError, OSError)
 
 
+class UnreachedError(BrokerError):
+    """Nobody answers at the address: one line."""
+
+
 @contextmanager
 def reaching(address: str) -> Iterator[None]:
     """Turns the client's errors into one line that names the address and what to do. BrokerError."""
@@ -20,7 +24,7 @@ def reaching(address: str) -> Iterator[None]:
         yield
     except UNREACHED:
         message = f"{address}: no Kafka answers there; start one with `karar broker`, or name yours with KARAR_BROKER"
-        raise BrokerError(message) from None
+        raise UnreachedError(message) from None
     except KafkaError as error:
         raise BrokerError(f"{address}: Kafka refused it: {said(error)}") from None
 

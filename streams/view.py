@@ -6,7 +6,7 @@ from streams.app import STITCH
 from streams.engine.engine import Engine, Progress
 from streams.engine.ledger import Served
 from streams.engine.murmur import partition_of
-from streams.engine.shard import wall
+from streams.engine.spec import wall
 
 
 class EngineView:

@@ -173,12 +173,17 @@ class Site:
         response = web.StreamResponse(headers=HEADERS | headers)
         await response.prepare(request)
         for part in parts:
-            if served and not self.view.lease() and request.transport is not None:
+            if not self.is_current(served) and request.transport is not None:
                 request.transport.abort()  # half an answer is none: what follows would be old by the time it is read
                 return response
             await response.write(part)
         await response.write_eof()
         return response
+
+    def is_current(self, served: Mapping[str, Served]) -> bool:
+        """Whether these shards are still, and surely, held here."""
+        here = self.view.served()
+        return not served or (self.view.lease() and all(here.get(name) is shard for name, shard in served.items()))
 
     def check_lease(self) -> None:
         """Refuses where shards are held that another worker might hold by now."""

@@ -9,8 +9,9 @@ from typing import Any, Final
 from streams.engine.ledger import Ledger
 from streams.engine.meters import Meters
 from streams.engine.opening import open_shard
-from streams.engine.shard import Clock, Shard, Spec
+from streams.engine.shard import Shard
 from streams.engine.slices import Slice
+from streams.engine.spec import Clock, Spec
 from streams.engine.stage import Stage
 from tests.cluster import Cluster, MemoryKafka, Stored, in_memory
 from tests.counting import HEADER, READ_STATE, Counting

@@ -4,14 +4,17 @@ import asyncio
 import gc
 import logging
 import signal
+import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
 from streams.app import app_of
 from streams.broker import BrokerError
+from streams.connection import UnreachedError
 from streams.engine.engine import START_AGAIN, Engine
 from streams.engine.host import KararApp
+from streams.engine.watch import watch
 from streams.given import identity_of, settled_rules
 from streams.logs import configure
 from streams.settings import Settings
@@ -21,7 +24,9 @@ from streams.web import Pages, attach
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS: Final = 10
+STOP_SECONDS: Final = 8
+PATIENCE_SECONDS: Final = 60
+WAIT_SECONDS: Final = 5
 YOUNG: Final = 50_000
 """Records are out of the garbage collector's sight, so what is left to it may grow for longer before it looks."""
 
@@ -30,8 +35,6 @@ def worker(environment: Mapping[str, str]) -> int:
     """Runs until SIGTERM or SIGINT; the exit status: 0, or 70 for "start me again". ValueError, BrokerError: one line."""
     settings = Settings.read(environment)
     rules = settled_rules(settings)
-    if problems := asyncio.run(check(settings)):
-        raise BrokerError(f"{problems[0]}; `karar topics` creates what is missing and says what else is wrong")
     app = app_of(settings, web={"web_port": settings.web_port, "web_bind": settings.web_host, "web_cors_options": None})
     engine = app.engine
     configure(settings.log, settings.log_level, lambda kind: engine.meters.counters["kafka_retries_total"].labels(kind).inc())
@@ -39,11 +42,30 @@ def worker(environment: Mapping[str, str]) -> int:
     engine.meters.build.labels(version("karar"), rules.version).set(1)
     web: Any = app.web
     attach(web.web_app, EngineView(engine, settings.partitions), pages)
+    try:
+        if problems := asyncio.run(checked(settings)):
+            raise BrokerError(f"{problems[0]}; `karar topics` creates what is missing and says what else is wrong")
+    except UnreachedError as error:
+        log.critical("leaving, to be started again: %s", error)
+        return START_AGAIN
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, 20, 100)
     use_uvloop()
     return asyncio.run(run(app, engine))
+
+
+async def checked(settings: Settings) -> list[str]:
+    """What is wrong with the topics. Waits for a Kafka that does not answer yet. UnreachedError: for too long."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await check(settings)
+        except UnreachedError as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("waiting: %s", error)
+            await asyncio.sleep(WAIT_SECONDS)
 
 
 def use_uvloop() -> None:
@@ -61,6 +83,7 @@ async def run(app: KararApp, engine: Engine) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
+    watching = asyncio.create_task(watch(engine))
     try:
         await app.start()
         log.info("started")
@@ -80,4 +103,5 @@ async def run(app: KararApp, engine: Engine) -> int:
         engine.leave(f"{type(error).__name__}: {error}")
         await asyncio.sleep(STOP_SECONDS)
         return START_AGAIN
+    watching.cancel()
     return START_AGAIN if crashed else 0

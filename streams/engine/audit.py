@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.engine.balance import live
 from streams.engine.books import Books
-from streams.engine.shard import Spec
+from streams.engine.spec import Spec
 from streams.engine.stage import Place
 from streams.engine.takeover import Rules, check_position, is_shared
 from streams.engine.topics import Topic, describe

@@ -9,29 +9,31 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from streams.engine.kafka import Kafka
 from streams.engine.lease import Lease
 from streams.engine.ledger import Served
 from streams.engine.meters import Meters
-from streams.engine.opening import open_shard, reopen_shard
-from streams.engine.shard import Clock, Shard, Spec, wall
+from streams.engine.opening import open_shard, recheck, reopen_shard
+from streams.engine.shard import Shard
 from streams.engine.slices import Slice
+from streams.engine.spec import Clock, Spec, wall
 from streams.engine.takeover import Refused
 
 log = logging.getLogger(__name__)
 
 START_AGAIN: Final = 70
 LEAVE_SECONDS: Final = 1.5
+GOODBYE_SECONDS: Final = 5
 CLOSE_SECONDS: Final = 20
 COMMITS_AT_ONCE: Final = 6
 OPENINGS_AT_ONCE: Final = 4
 PACE_SECONDS: Final = 0.01
 BREATH_SECONDS: Final = 0.005
+SEEK_SECONDS: Final = 5.0
 
 Slot = tuple[str, int]
 
@@ -79,7 +81,8 @@ class Progress(NamedTuple):
 async def let_go(shard: Shard) -> None:
     """Closes what is somebody else's now."""
     with suppress(Exception):
-        await shard.writer.stop()
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            await shard.writer.stop()
 
 
 class Engine:
@@ -96,6 +99,7 @@ class Engine:
         self.refused: dict[Slot, str] = {}
         self.mine: set[Slot] | None = None
         self.tasks: dict[Slot, asyncio.Task[None]] = {}
+        self.ends: set[asyncio.Task[None]] = set()
         self.consumer: Delivery | None = None
         self.permits = asyncio.Semaphore(COMMITS_AT_ONCE)
         self.openings = asyncio.Semaphore(OPENINGS_AT_ONCE)
@@ -117,7 +121,7 @@ class Engine:
     def wants(self, topic: str, partition: int) -> bool:
         """Whether more of this partition should be fetched."""
         shard = self.shards.get((self.stage_of.get(topic, ""), partition))
-        return shard is not None and shard.room.is_set()
+        return shard is not None and not shard.paused
 
     def positions(self) -> dict[Slot, int]:
         """Up to where every open shard has applied its sources."""
@@ -126,32 +130,26 @@ class Engine:
     def assigned(self, consumer: Delivery, tps: set[Slot]) -> None:
         """These partitions are ours now. Shards open in the background."""
         self.consumer = consumer
-        self.mine = {
-            (spec.name, n)
-            for spec in self.specs.values()
-            for n in range(spec.partitions)
-            if all((topic, n) in tps for topic in spec.sources)
-        }
+        sources = {(spec.name, n): [(topic, n) for topic in spec.sources] for spec in self.specs.values() for n in range(spec.partitions)}
+        self.mine = {slot for slot, needed in sources.items() if not tps.isdisjoint(needed)}
         for slot in [slot for slot in self.away if slot not in self.mine]:
             shard, _ = self.away.pop(slot)
-            self.spawn(slot, partial(let_go, shard))
+            self.ends.add(task := asyncio.create_task(let_go(shard)))
+            task.add_done_callback(self.ends.discard)
         self.lease.assigned()
         self.refused = {}
         log.info("assigned: %s", ", ".join(f"{name}-{n}" for name, n in sorted(self.mine)) or "nothing")
         for slot in sorted(self.mine):
-            self.spawn(slot, partial(self.open, slot))
+            if missing := [topic for topic, n in sources[slot] if (topic, n) not in tps]:
+                self.refuse(slot, f"{slot[0]}-{slot[1]}: partition {slot[1]} of {', '.join(missing)} is not assigned here; do all workers "
+                            "have the same KARAR_ADAPTERS, and all topics as many partitions?")  # fmt: skip
+            else:
+                self.tasks[slot] = asyncio.create_task(self.open(slot), name=f"{slot[0]}-{slot[1]}")
 
-    def spawn(self, slot: Slot, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Runs something for a shard, after what runs for it already."""
-        before = self.tasks.get(slot)
-
-        async def after() -> None:
-            if before is not None:
-                with suppress(asyncio.CancelledError):
-                    await before
-            await work()
-
-        self.tasks[slot] = asyncio.create_task(after(), name=f"{slot[0]}-{slot[1]}")
+    def refuse(self, slot: Slot, why: str) -> None:
+        """Keeps a shard closed, and says why. The process goes on."""
+        log.error("refused: %s", why)
+        self.refused[slot] = why
 
     async def open(self, slot: Slot) -> None:
         """Opens a shard, or takes it up again, and runs it until it is put away."""
@@ -161,16 +159,22 @@ class Engine:
         except asyncio.CancelledError:
             raise
         except Refused as why:
-            log.error("refused: %s", why)  # noqa: TRY400 - it is an outcome, its text says all
             self.opening.pop(slot, None)
-            self.refused[slot] = str(why)
+            self.refuse(slot, str(why))
             return
         except BaseException as error:  # noqa: BLE001 - whatever it is, the shard cannot be served
             self.leave(f"{slot[0]}-{slot[1]} does not open: {error!r}")
             return
         self.shards[slot] = shard
-        await self.read_on(shard)
-        await self.run(shard)
+        try:
+            await self.read_on(shard)
+            while await self.turn(shard):
+                pass
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - fenced, refused, or an unknown outcome: memory is ahead of the log
+            self.meters.counters["transactions_total"].labels("failed").inc()
+            self.leave(f"{shard.name} cannot commit: {error!r}")
         if slot in self.refused:
             await let_go(shard)
 
@@ -179,7 +183,7 @@ class Engine:
         if slot in self.away:
             shard, losses = self.away[slot]
             if await reopen_shard(shard):
-                shard.closing = False
+                shard.closing = shard.paused = False
                 del self.away[slot]
                 if losses != self.lease.losses:
                     shard.served_from = self.lease.settled()
@@ -204,9 +208,10 @@ class Engine:
             shard.closing = True
             shard.wake.set()
             self.away[slot] = shard, self.lease.losses
-        open_here, self.shards = set(self.shards), {}
-        for slot in set(self.tasks) - open_here:
-            self.tasks[slot].cancel()
+        for slot, task in self.tasks.items():
+            if slot not in self.shards and slot not in self.refused:
+                task.cancel()
+        self.shards = {}
         self.opening.clear()
         running, self.tasks = list(self.tasks.values()), {}
         if running:
@@ -235,40 +240,45 @@ class Engine:
     async def apply(self, part: Slice) -> None:
         """Gives a slice to its shard; what was lost before it is read again."""
         shard = self.shards.get((self.stage_of[part.topic], part.partition))
-        if shard is None:
-            log.info("%s[%d]: a slice came for a shard that is not open", part.topic, part.partition)
-            return
+        if shard is None or self.leaving:
+            return  # it opens at its own position, and whoever has it then reads from there
         try:
-            whole = shard.apply(part)
+            if not shard.apply(part):
+                await self.read_again(shard, part)
+            elif not shard.has_room and not shard.paused:
+                shard.paused = True
+                self.delivery.pause([(topic, shard.partition) for topic in shard.spec.sources])
         except Exception as error:  # noqa: BLE001 - never Faust's agent restart: what is applied would be applied again
             self.leave(f"{shard.name} cannot apply what it gets: {error!r}")
-            return
-        if not whole:
-            log.warning("%s: read %s again from %d: a slice began at %d", shard.name, part.topic, shard.positions[part.topic], part.start)
-            self.meters.counters["seeks_total"].labels(part.topic).inc()
-            await self.read_again(shard, part.topic)
-        elif not shard.room.is_set():
-            self.delivery.pause([(topic, shard.partition) for topic in shard.spec.sources])
 
-    async def read_again(self, shard: Shard, topic: str) -> None:
-        """Seeks back to where the shard stands, or refuses it if the log does not reach there any more."""
-        first = await self.delivery.first_offset(topic, shard.partition)
-        if first > shard.positions[topic]:
-            slot = shard.spec.name, shard.partition
+    async def read_again(self, shard: Shard, part: Slice) -> None:
+        """Seeks back to where the shard stands, once: slices that were under way meanwhile begin too late as well."""
+        now, position = time.monotonic(), shard.positions[part.topic]
+        if now < shard.sought.get(part.topic, 0.0) + SEEK_SECONDS:
+            return
+        shard.sought[part.topic] = now
+        log.warning("%s: read %s again from %d: a slice began at %d", shard.name, part.topic, position, part.start)
+        self.meters.counters["seeks_total"].labels(part.topic).inc()
+        await self.delivery.seek_to(part.topic, part.partition, position)
+
+    async def gone(self, topic: str, partition: int) -> None:
+        """The broker has no record where a shard wants to read on: the log is judged anew, and the shard refused."""
+        slot = self.stage_of[topic], partition
+        shard = self.shards.get(slot)
+        if shard is None or self.leaving:
+            return
+        try:
+            first, last = await self.delivery.first_offset(topic, partition), await self.delivery.last_offset(topic, partition)
+            await recheck(shard, topic, first, last)
+            await self.delivery.seek_to(topic, partition, shard.positions[topic])
+        except Refused as why:
             self.shards.pop(slot, None)
             shard.closing = True
             shard.wake.set()
-            self.delivery.pause([(source, shard.partition) for source in shard.spec.sources])
-            why = f"{shard.name}: {topic} now begins at offset {first}, and was counted up to {shard.positions[topic]}; records are gone"
-            log.error("refused: %s", why)
-            self.refused[slot] = why
-            return
-        await self.delivery.seek_to(topic, shard.partition, shard.positions[topic])
-
-    async def gone(self, topic: str, partition: int) -> None:
-        """The broker has no record where a shard wants to read on."""
-        if shard := self.shards.get((self.stage_of[topic], partition)):
-            await self.read_again(shard, topic)
+            self.delivery.pause([(source, partition) for source in shard.spec.sources])
+            self.refuse(slot, str(why))
+        except Exception as error:  # noqa: BLE001 - it is not known what may be read
+            self.leave(f"{shard.name} cannot read {topic}: {error!r}")
 
     async def read_on(self, shard: Shard) -> None:
         """Lets a shard that has just opened be delivered to."""
@@ -278,35 +288,26 @@ class Engine:
 
     # Running
 
-    async def run(self, shard: Shard) -> None:
-        """Commits again and again while there is something to commit, until the shard is put away."""
-        try:
-            while await self.turn(shard):
-                pass
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - fenced, refused, or an unknown outcome: memory is ahead of the log
-            self.meters.counters["transactions_total"].labels("failed").inc()
-            self.leave(f"{shard.name} cannot commit: {error!r}")
-
     async def turn(self, shard: Shard) -> bool:
-        """One round; False when the shard is put away and nothing is left to commit."""
+        """One round: commits what there is; False when the shard is put away and nothing is left, or the process ends."""
         await shard.idle()
         shard.wake.clear()
         await self.look(shard)
         if not shard.closing and shard.sweep():
             shard.wake.set()
-        if shard.has_work():
-            await asyncio.sleep(max(0.0, shard.committed_at + PACE_SECONDS - time.monotonic()))
-            async with self.permits:
-                await shard.commit()
-            if not shard.closing and shard.refill:
-                shard.refill = False
-                self.delivery.resume([(topic, shard.partition) for topic in shard.spec.sources])
-            if shard.pending.records or shard.closing:
-                shard.wake.set()
-            return True
-        return not shard.closing
+        if self.is_ending() or not shard.has_work():
+            return not (shard.closing or self.is_ending())
+        await asyncio.sleep(max(0.0, shard.committed_at + PACE_SECONDS - time.monotonic()))
+        async with self.permits:
+            if self.is_ending():
+                return False
+            await shard.commit()
+        if shard.paused and shard.has_room and not shard.closing:
+            shard.paused = False
+            self.delivery.resume([(topic, shard.partition) for topic in shard.spec.sources])
+        if shard.pending.records or shard.closing:
+            shard.wake.set()
+        return True
 
     async def look(self, shard: Shard) -> None:
         """Notes once that a shard has caught up: with what was there when it opened, and with what the stage before made of it."""
@@ -319,7 +320,12 @@ class Engine:
 
     def fed(self, spec: Spec) -> bool:
         """Whether the stage before this one, as far as it is here, has committed all that was there when it opened."""
-        return all(shard.has_committed_all() for (name, _), shard in self.shards.items() if name == spec.after)
+        before = [slot for slot in self.mine or () if slot[0] == spec.after and slot not in self.refused]
+        return all(slot in self.shards and self.shards[slot].has_committed_all() for slot in before)
+
+    def is_ending(self) -> bool:
+        """Whether the process is on its way out: nothing may be applied or committed any more."""
+        return self.leaving
 
     def leave(self, why: str) -> None:
         """Ends the process: it starts again from what has committed. The group is told, if that takes no time."""

@@ -8,17 +8,22 @@ from faust.app.base import App
 
 from streams.engine.engine import Engine
 from streams.engine.slices import Slice
-from streams.engine.watch import mirror, watch
+from streams.engine.watch import mirror
 
 FETCHES_WAITING: Final = 4
 RECORDS_AT_ONCE: Final = 8_000
 FETCH_BYTES: Final = 1 << 20
+NEVER_IDLE: Final = 1e6
+"""Seconds. A worker to spare has no partition and fetches nothing: aiokafka would leave the group for it, for ever."""
 
 
 class KararApp(App):
     """A Faust app that has an engine."""
 
     engine: Engine
+
+    def _create_directories(self) -> None:
+        """Nothing is kept in files."""
 
 
 def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
@@ -31,8 +36,9 @@ def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
         name, broker=f"karar://{engine.kafka.bootstrap}", store="memory://", topic_partitions=1, topic_disable_leader=True,
         topic_allow_declare=False, consumer_auto_offset_reset="earliest", broker_session_timeout=session,
         broker_heartbeat_interval=min(1.0, session / 6), broker_request_timeout=max(20.0, 2 * session),
-        broker_rebalance_timeout=max(30.0, 2 * session), broker_commit_every=1 << 62, broker_max_poll_records=RECORDS_AT_ONCE,
-        consumer_max_fetch_size=FETCH_BYTES, key_serializer="raw", value_serializer="raw", table_standby_replicas=0,
+        broker_rebalance_timeout=max(30.0, 2 * session), broker_max_poll_interval=NEVER_IDLE,
+        broker_commit_every=1 << 62, broker_max_poll_records=RECORDS_AT_ONCE, consumer_max_fetch_size=FETCH_BYTES,
+        key_serializer="raw", value_serializer="raw", table_standby_replicas=0,
         stream_wait_empty=False, stream_buffer_maxsize=FETCHES_WAITING, worker_redirect_stdouts=False, **web,
     )  # fmt: skip
     app.engine = engine
@@ -40,7 +46,6 @@ def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
         declare(app, spec.name, spec.sources)
 
     app.task()(partial(mirror, engine))
-    app.task()(partial(watch, engine))
     return app
 
 

@@ -4,27 +4,31 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
 
 from streams.engine.books import Books
 from streams.engine.shard import Shard
 from streams.engine.stage import Place
-from streams.engine.takeover import check_position, is_shared, succeed
-from streams.engine.topics import describe
+from streams.engine.takeover import Position, Refused, check_position, is_shared, succeed
+from streams.engine.topics import Topic, describe
 
 log = logging.getLogger(__name__)
 
-PIECE = 200
+PIECE: Final = 200
+START_SECONDS: Final = 60
 
 
 async def open_shard(shard: Shard) -> None:
     """Makes a new shard ready to apply slices. Raises Refused where its log cannot be gone on from, and whatever Kafka raises."""
     started = time.monotonic()
-    shard.identity = await shard.writer.start()
     consumer = shard.kafka.consumer()
-    await consumer.start()
     try:
+        async with asyncio.timeout(START_SECONDS):
+            shard.identity = await shard.writer.start()
+            await consumer.start()
         await load(shard, consumer)
     finally:
         await consumer.stop()
@@ -33,10 +37,35 @@ async def open_shard(shard: Shard) -> None:
 
 
 async def reopen_shard(shard: Shard) -> bool:
-    """Takes a shard up again that this process had before; False if somebody else has had it meanwhile, so that it must be read anew."""
+    """Takes a shard up again that this process had before; False if somebody else has had it meanwhile, so that it must be read anew.
+
+    Refused where a topic is another one now.
+    """
     pid, epoch = shard.identity
-    shard.identity = await shard.writer.start()
-    return shard.identity == (pid, epoch + 1)
+    async with asyncio.timeout(START_SECONDS):
+        shard.identity = await shard.writer.start()
+        topics = await described(shard, shard.writer.producer.client)
+    return shard.identity == (pid, epoch + 1) and topics == shard.topics
+
+
+async def described(shard: Shard, client: AIOKafkaClient) -> dict[str, Topic]:
+    """The sources as the broker knows them. Raises Refused where a topic that is written to has not as many partitions as keys go to."""
+    spec = shard.spec
+    written = {topic: spec.outputs[name] for name, topic in spec.topics.items()}
+    known = await describe(client, [*spec.sources, *written])
+    for topic, expected in written.items():
+        if known[topic].partitions != expected:
+            raise Refused(
+                f"{shard.name}: {topic} has {known[topic].partitions} partitions, not {expected}; `karar topics --check` says more"
+            )
+    return {topic: known[topic] for topic in spec.sources}
+
+
+async def recheck(shard: Shard, topic: str, first: int, last: int) -> None:
+    """Judges a log anew that does not have what a shard wants to read on with. Raises Refused."""
+    known = await described(shard, shard.writer.producer.client)
+    was = shard.topics[topic]
+    check_position(shard.name, topic, Position(shard.positions[topic], was.id, was.partitions), known[topic], first, last)
 
 
 async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
@@ -50,7 +79,7 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
         consumer.seek(source, 0)
     await consumer.seek_to_beginning(changelog)
     books = await read_state(shard, consumer, changelog)
-    shard.topics = await describe(consumer._client, list(spec.sources))  # noqa: SLF001 - held by tests/test_private_names.py
+    shard.topics = await described(shard, consumer._client)  # noqa: SLF001 - held by tests/test_private_names.py
     first, last = await consumer.beginning_offsets(sources), await consumer.end_offsets(sources)
     for source in sources:
         position = books.positions.get(source.topic)
@@ -69,7 +98,7 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
         await recount(shard)
     elif shard.rules.recount:
         due_now(shard)
-    shard.show_waiting(shard.store.values)
+    shard.show_waiting(shard.waiting_of(shard.store.values))
 
 
 async def read_state(shard: Shard, consumer: AIOKafkaConsumer, changelog: TopicPartition) -> Books:
@@ -97,9 +126,10 @@ async def prime(shard: Shard, consumer: AIOKafkaConsumer, source: TopicPartition
         return
     consumer.seek(source, start)
     consumer.resume(source)
-    while await consumer.position(source) < position:
-        for records in (await consumer.getmany(source, timeout_ms=1_000)).values():
-            shard.stage.prime([record for record in records if record.offset < position])
+    async with asyncio.timeout(START_SECONDS):
+        while await consumer.position(source) < position:
+            for records in (await consumer.getmany(source, timeout_ms=1_000)).values():
+                shard.stage.prime([record for record in records if record.offset < position])
     consumer.pause(source)
 
 

@@ -7,7 +7,7 @@ transaction goes into the next. Nothing that has not committed is served.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,11 +15,12 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec.structs import replace
 
 from streams.engine.kafka import Kafka, Row, Writer
-from streams.engine.ledger import Ledger, Taken
+from streams.engine.ledger import Taken
 from streams.engine.meters import Meters
 from streams.engine.murmur import partition_of
 from streams.engine.slices import Slice
-from streams.engine.stage import Batch, Change, Outgoing, Record, Stage
+from streams.engine.spec import Clock, Spec, wall
+from streams.engine.stage import Batch, Change, Outgoing, Record
 from streams.engine.store import NEVER, Store
 from streams.engine.takeover import CLOCK, ENCODE, POSITION, RULES, Position, Rules
 from streams.engine.topics import Topic
@@ -44,43 +45,13 @@ class TooLargeError(Exception):
     """A state or an output that would not fit a record."""
 
 
-@dataclass(frozen=True)
-class Clock:
-    """What a shard takes for now: the wall clock once it has caught up; ``by_events`` its newest event time; ``fixed`` an instant (ms)."""
+@dataclass(slots=True)
+class Folded:
+    """What all steps of a slice have returned, before any of it is stored: by key the value before, and the change."""
 
-    by_events: bool = False
-    fixed: int | None = None
-
-    def now(self, newest: int, *, caught_up: bool) -> int:
-        """The instant (ms)."""
-        if self.fixed is not None:
-            return self.fixed
-        return newest if self.by_events or not caught_up else max(wall(), 0)
-
-
-def wall() -> int:
-    """The wall clock (ms)."""
-    return time.time_ns() // 1_000_000
-
-
-@dataclass(frozen=True)
-class Spec:
-    """One stage of the flow: what it reads and writes, and what makes its shards.
-
-    ``sources`` are co-partitioned topics: a shard is partition n of all of them. ``topics``: the stage's names of its outputs → topic.
-    ``feeds``: outputs that another stage reads, which carry this shard's now. ``after``: the stage whose outputs this one reads.
-    """
-
-    name: str
-    sources: tuple[str, ...]
-    changelog: str
-    partitions: int
-    make: Callable[[int], Stage]
-    ledger: Callable[[], Ledger]
-    topics: Mapping[str, str] = field(default_factory=dict)
-    outputs: Mapping[str, int] = field(default_factory=dict)
-    feeds: frozenset[str] = frozenset()
-    after: str = ""
+    batch: Batch
+    changes: list[tuple[bytes, bytes | None, Change]]
+    newest: int
 
 
 @dataclass(slots=True)
@@ -119,9 +90,9 @@ class Shard:
         self.pending = Pending()
         self.identity = (-1, -1)
         self.writer = Writer(kafka, f"{group}-{self.name}")
-        self.wake, self.room = asyncio.Event(), asyncio.Event()
-        self.room.set()
-        self.closing, self.refill = False, False
+        self.wake = asyncio.Event()
+        self.closing, self.paused = False, False
+        self.sought: dict[str, float] = {}
         self.last_record = 0
         self.defects = 0
         self.untimely: set[bytes] = set()
@@ -135,6 +106,11 @@ class Shard:
         """What this shard takes for now (ms)."""
         return self.clock.now(self.newest, caught_up=self.caught_up)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be applied before something commits."""
+        return self.pending.records + self.pending.rows <= ENOUGH
+
     def apply(self, part: Slice) -> bool:
         """Folds a slice; False if something before it was lost on the way, and must be read again."""
         position = self.positions[part.topic]
@@ -147,23 +123,23 @@ class Shard:
             if not self.pending.records:
                 self.pending.since = time.monotonic()
             try:
-                self.fold(records)
-                self.defects = 0
+                folded = self.fold(records)
             except Exception:
                 log.exception("%s: a step failed in %s, offsets %d to %d", self.name, part.topic, records[0].offset, records[-1].offset)
                 self.fold_singly(part.topic, records)
+            else:
+                self.settle(folded, records[0].timestamp)
+                self.defects = 0
             self.pending.arrivals.append(records)
             self.pending.records += len(records)
-            if self.pending.records + self.pending.rows > ENOUGH:
-                self.room.clear()
-                self.refill = True
             self.last_record = records[-1].timestamp
         self.positions[part.topic] = part.end
+        self.sought.pop(part.topic, None)
         self.wake.set()
         return True
 
-    def fold(self, records: Sequence[Record]) -> None:
-        """Steps every key that records belong to. Nothing is stored before all steps have returned."""
+    def fold(self, records: Sequence[Record]) -> Folded:
+        """Steps every key that records belong to. Nothing is changed by it."""
         batch = self.stage.read(records, wall())
         newest = max(self.newest, batch.newest)
         now = self.clock.now(newest, caught_up=self.caught_up)
@@ -171,14 +147,18 @@ class Shard:
         changes = [(key, old := values.get(key), step(key, old, group, now)) for key, group in batch.groups.items()]
         for _, _, change in changes:
             check(change)
-        self.newest = newest
-        self.tell(batch, records[0].timestamp)
+        return Folded(batch, changes, newest)
+
+    def settle(self, folded: Folded, timestamp: int) -> None:
+        """Stores what all steps have returned. Whatever fails in here leaves memory half changed: the worker ends."""
+        self.newest = folded.newest
+        self.tell(folded.batch, timestamp)
         revisit = False
-        for key, old, change in changes:
-            self.take(key, old, change, records[0].timestamp)
+        for key, old, change in folded.changes:
+            self.take(key, old, change, timestamp)
             revisit = revisit or change.revisit
         if revisit:
-            self.revisit(records[0].timestamp)
+            self.revisit(timestamp)
 
     def fold_singly(self, topic: str, records: Iterable[Record]) -> None:
         """The same one by one, each with its position; a record that a step cannot take becomes a dead letter."""
@@ -186,15 +166,17 @@ class Shard:
             if record.offset < self.positions[topic]:
                 continue
             try:
-                self.fold([record])
-                self.defects = 0
+                folded = self.fold([record])
             except Exception as error:
-                self.defects += 1
+                self.defects += not isinstance(error, TooLargeError)
                 if self.defects > DEFECTS_IN_A_ROW:
                     raise
                 log.error("%s: %s offset %d becomes a dead letter: %r", self.name, topic, record.offset, error)  # noqa: TRY400 - told above
                 self.tell(self.stage.defect(record, repr(error)), record.timestamp)
                 self.count({("defects_total", self.spec.name): 1})
+            else:
+                self.settle(folded, record.timestamp)
+                self.defects = 0
             self.positions[topic] = record.offset + 1
 
     def tell(self, batch: Batch, timestamp: int) -> None:
@@ -303,11 +285,12 @@ class Shard:
         done, self.pending = self.pending, Pending()
         positions = dict(self.positions)
         batches, taken = self.build(done)
-        self.room.set()
+        waiting = self.waiting_of(done.dirty)
         async with asyncio.timeout(COMMIT_SECONDS):
             await self.writer.commit(batches)
         self.committed, self.committed_at = positions, time.monotonic()
         self.publish(done, taken)
+        self.show_waiting(waiting)
         self.meters.commit.observe(time.monotonic() - started)
 
     def build(self, done: Pending) -> tuple[list[tuple[str, int, BatchBuilder]], list[Taken]]:
@@ -326,7 +309,11 @@ class Shard:
 
     def book(self) -> None:
         """What was noted goes to the ledger, so that it says what the states say."""
-        self.ledger.book(self.journal.bookings())
+        postings = list(self.journal.bookings())
+        self.ledger.book(postings)
+        if postings:
+            added, retracted = sum(p.added > 0 for p in postings), sum(p.retracted > 0 for p in postings)
+            self.count({("bookings_total", "added"): added, ("bookings_total", "retracted"): retracted})
         self.ledger.archive(self.archive.bookings())
 
     def position(self, topic: str) -> bytes:
@@ -337,20 +324,22 @@ class Shard:
     def publish(self, done: Pending, taken: list[Taken]) -> None:
         """Shows what has committed."""
         self.ledger.publish(taken, time.monotonic())
-        self.show_waiting(done.dirty)
         self.meters.count(done.counts)
         self.meters.counters["transactions_total"].labels("committed").inc()
         now = wall()
         for records in done.arrivals:
             self.meters.lag.observe(self.spec.name, now, records)
 
-    def show_waiting(self, keys: Iterable[bytes]) -> None:
-        """Since when somebody waits, by series, from the front of encoded values."""
-        waiting, values, read = self.waiting, self.store.values, self.stage.waiting
+    def waiting_of(self, keys: Iterable[bytes]) -> dict[bytes, Sequence[tuple[str, int]]]:
+        """Who waits since when, by key, from the front of encoded values."""
+        values, read = self.store.values, self.stage.waiting
+        return {key: read(value) if (value := values.get(key)) is not None else () for key in keys}
+
+    def show_waiting(self, rows: Mapping[bytes, Sequence[tuple[str, int]]]) -> None:
+        """Since when somebody waits, by series."""
+        waiting = self.waiting
         touched = False
-        for key in keys:
-            value = values.get(key)
-            found = read(value) if value is not None else ()
+        for key, found in rows.items():
             if found:
                 waiting[key] = found
                 touched = True
@@ -358,8 +347,8 @@ class Shard:
                 touched = True
         if touched:
             earliest: dict[str, int] = {}
-            for rows in waiting.values():
-                for series, since in rows:
+            for found in waiting.values():
+                for series, since in found:
                     if since < earliest.get(series, NEVER):
                         earliest[series] = since
             self.ledger.served.waiting = earliest

@@ -9,6 +9,10 @@ AT_ONCE: Final = 0
 """An entry of the index that holds whatever the value says of its time."""
 
 
+SPARE: Final = 1_000
+"""Entries of the index that are outdated and still wait for their time: more than these, and as many as there are keys, are cleared."""
+
+
 class Store:
     """Values stay encoded, so that memory is the size of the data and recovery a plain read. ``due_of`` reads a value's due time."""
 
@@ -43,6 +47,8 @@ class Store:
         self.values[key] = value
         if due != NEVER and (old is None or ripe or due < self.due_of(old)):
             heappush(self.due, (due, key))
+            if len(self.due) > 2 * len(self.values) + SPARE and self.due[0][0] != AT_ONCE:
+                self.index()
 
     def next_due(self) -> int:
         """The earliest instant at which some key may be ripe; never where there is none."""

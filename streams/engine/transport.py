@@ -17,12 +17,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import (
     IllegalGenerationError,
     KafkaError,
+    MemberIdRequired,
     OffsetOutOfRangeError,
     RebalanceInProgressError,
     UnknownMemberIdError,
     for_code,
 )  # fmt: skip
-from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -36,6 +37,10 @@ log = logging.getLogger(__name__)
 
 FETCH_WAIT_MS: Final = 100
 """A partition that is resumed waits for the fetch that is under way without it."""
+
+FETCH_SECONDS: Final = 0.2
+"""Records that were fetched before their partition was resumed wake nobody."""
+LOOK_SECONDS: Final = 0.05
 
 Fetched = dict[TP, tuple[int, int, list[Any]]]
 
@@ -66,7 +71,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         """Starts, and listens to what the coordinator confirms."""
         await super().on_start()
         coordinator: Any = self._ensure_consumer()._coordinator
-        coordinator._send_req = confirming(coordinator._send_req, self.engine.lease)
+        coordinator._send_req = confirming(coordinator, self.engine.lease)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,11 +101,13 @@ class Thread(driver.AIOKafkaConsumerThread):
         self.delivery.ends = ends(consumer)
         if not records.keys() <= self.starts.keys() & behind.keys():
             self.delivery.in_doubt = True
-        return {
+        fetched = {
             tp: (start, behind[tp], records.get(tp, []))
             for tp, start in self.starts.items()
             if tp in behind and (behind[tp] != start or tp in records)
         }
+        self.starts |= {tp: behind[tp] for tp in fetched}
+        return fetched
 
     async def seek_to(self, tp: TP, position: int) -> None:
         """Reads on from there."""
@@ -188,12 +195,21 @@ class Consumer(driver.Consumer):
     async def fetch(self, timeout: float) -> tuple[int, Fetched]:  # noqa: ASYNC109 - the driver's
         """One fetch, with the generation in which it began."""
         generation = self.app.consumer_generation_id
-        fetched, _ = await self._wait_next_records(timeout)
+        if self.flow_active and not self._get_active_partitions():
+            await asyncio.sleep(LOOK_SECONDS)
+            return generation, {}
+        fetched, _ = await self._wait_next_records(min(timeout, FETCH_SECONDS))
         return generation, cast("Fetched", fetched or {})
 
     def is_flowing(self, generation: int) -> bool:
         """Whether what was fetched in a generation of the group may still be delivered."""
         return bool(self.flow_active and self.app.consumer_generation_id == generation)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """A full queue holds up the fetch, which is enough: partitions are paused by their shards."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """See on_buffer_full."""
 
     async def _add_gap(self, *_: Any) -> None:
         """Nothing is committed by offsets, so gaps between them are nobody's concern."""
@@ -280,12 +296,18 @@ def engine_of(app: Any) -> Engine:
     return engine
 
 
-def confirming(send: Any, lease: Lease) -> Any:
-    """A coordinator's way to send, which tells the lease what was sent when, and what was confirmed."""
+def confirming(coordinator: Any, lease: Lease) -> Any:
+    """A coordinator's way to send, which tells the lease what was sent when, and what was confirmed.
+
+    Who leaves, or joins without being a member any more, has lost what he had, whatever told him so.
+    """
+    send = coordinator._send_req
 
     async def sending(request: Any) -> Any:
         sent = lease.clock()
         joins = isinstance(request, JoinGroupRequest)
+        if isinstance(request, LeaveGroupRequest) or (joins and not coordinator.member_id):
+            lease.lost()
         if joins:
             lease.asking(sent)
         response = await send(request)
@@ -295,7 +317,7 @@ def confirming(send: Any, lease: Lease) -> Any:
                 (lease.answered if joins else lease.confirmed)(sent)
             elif issubclass(error, (UnknownMemberIdError, IllegalGenerationError)):
                 lease.lost()
-            elif not issubclass(error, RebalanceInProgressError):
+            elif not issubclass(error, (RebalanceInProgressError, MemberIdRequired)):
                 log.info("the group's coordinator says %s", error.__name__)
         return response
 

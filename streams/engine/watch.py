@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 MIRROR_SECONDS: Final = 5
 WATCH_SECONDS: Final = 1
 STUCK_SECONDS: Final = 60
+ASSIGNED_SECONDS: Final = 120
 REST_SECONDS: Final = 0.02
 """The trial balance takes pieces of some milliseconds, and rests so long between them."""
 
@@ -29,8 +30,13 @@ async def mirror(engine: Engine) -> None:
 async def watch(engine: Engine) -> None:
     """Keeps the gauges, and leaves when a shard does not move although there is something to read or to commit."""
     moved: dict[Slot, tuple[int, float]] = {}
+    started = time.monotonic()
     while True:
         await asyncio.sleep(WATCH_SECONDS)
+        if engine.mine is None:
+            if time.monotonic() > started + ASSIGNED_SECONDS:
+                engine.leave(f"the group has assigned nothing for {ASSIGNED_SECONDS} s")
+            continue
         gauge(engine)
         for why in stuck(engine, moved, time.monotonic()):
             engine.leave(why)
@@ -56,6 +62,8 @@ async def balance_all(engine: Engine) -> None:
 def stuck(engine: Engine, moved: dict[Slot, tuple[int, float]], now: float) -> list[str]:
     """What does not move, judged by position. ``moved``: where each shard stood when it last moved, and when that was."""
     found = []
+    for slot in moved.keys() - engine.shards.keys():
+        del moved[slot]
     for slot, shard in engine.shards.items():
         if shard.pending.records and now - shard.pending.since > STUCK_SECONDS:
             found.append(f"{shard.name} has not committed for {now - shard.pending.since:.0f} s")

@@ -25,7 +25,7 @@ from streams.engine.engine import Engine
 from streams.engine.host import build
 from streams.engine.kafka import Kafka
 from streams.engine.ledger import Ledger
-from streams.engine.shard import Spec, wall
+from streams.engine.spec import Spec, wall
 from streams.settings import Settings
 from tests.counting import Counting
 
