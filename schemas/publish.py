@@ -5,13 +5,15 @@ Sources: JSON Schema 2020-12, AsyncAPI 3.0.0, its Kafka bindings 0.5.0, CloudEve
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, get_args
 
 from msgspec import Struct
 from msgspec.json import encode, format, schema_components  # noqa: A004 - msgspec's pretty-printing
 
-from schemas.codec import SPECVERSION, TYPE_PREFIX
+from schemas.codec import SPECVERSION, TYPE_PREFIX, RejectedReason
 from schemas.events import EVENT_TYPES, AnyEvent, IdentifierKind
+from schemas.records import MomentOfTruth, ServiceChain
 
 VERSION: Final = "1.0.0"
 BINDINGS: Final = "0.5.0"
@@ -34,20 +36,47 @@ class Topic(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """A message: its payload is one of `types`, as the `data` of a CloudEvent."""
+    """A message: its payload is one of `types` (None: any bytes), with `tags` as the `data` of a CloudEvent of one of these types."""
 
     title: str
     about: str
     types: Any
-    tags: list[str]
+    tags: list[str] = []
+    headers: dict[str, Document] = {}
 
 
+_NUMBER: Final = "^[0-9]+$"
 MESSAGES: Final = {
     "event": Message(
         title="Canonical interaction event",
         about="What happened to a customer's contact. Identity is source, id and revision; a repeated event changes nothing.",
         types=AnyEvent,
         tags=list(EVENT_TYPES),
+    ),
+    "moment": Message(
+        title="Moment of truth",
+        about="A representative or a bot accepted the customer, or that is not true any more. Of one id the highest revision counts.",
+        types=MomentOfTruth,
+    ),
+    "chain": Message(
+        title="Service chain",
+        about="What happened to a customer in one matter, and its weakest link; a tombstone when it joined another chain or is no more.",
+        types=ServiceChain,
+    ),
+    "dead-letter": Message(
+        title="Dead letter",
+        about="A record that was refused, with the bytes, the key and (named original.…) the headers that it came with; what came too "
+        "late for its interaction or chain is told as JSON.",
+        types=None,
+        headers={
+            "reason": {"enum": [*get_args(RejectedReason), "too_late", "defect"]},
+            "where": {"type": "string", "description": "what is wrong, and where"},
+            "topic": {"type": "string", "description": "that it came from; absent where it came too late, like all that follow"},
+            "partition": {"type": "string", "pattern": _NUMBER},
+            "offset": {"type": "string", "pattern": _NUMBER},
+            "timestamp": {"type": "string", "pattern": _NUMBER, "description": "of the record, milliseconds since 1970-01-01 UTC"},
+            "truncated": {"type": "string", "pattern": _NUMBER, "description": "bytes that there were, where only the beginning is kept"},
+        },
     ),
 }
 _BY_INTERACTION: Final = "the interaction's id, so that all events of one interaction meet in one partition, in order"
@@ -61,6 +90,28 @@ TOPICS: Final = {
         key=_BY_INTERACTION,
         message="event",
     ),
+    "moments": Topic(
+        name="karar.moments",
+        action="send",
+        about="Every moment of truth that is booked or retracted: booked less retracted is what the metrics say.",
+        key="the moment's id",
+        message="moment",
+    ),
+    "chains": Topic(
+        name="karar.chains",
+        action="send",
+        about="Every service chain, told anew when its moments, transfers, weakest link, outcome or contacts change or it closes.",
+        key="the chain's id",
+        message="chain",
+        cleanup="compact",
+    ),
+    "dead-letters": Topic(
+        name="karar.dead-letters",
+        action="send",
+        about="What was refused, in the same transaction as what was taken.",
+        key="that of the record; the interaction's id or the customer's key where it came too late",
+        message="dead-letter",
+    ),
 }
 
 
@@ -70,19 +121,30 @@ def documents() -> dict[str, bytes]:
 
 
 def _events_schema() -> Document:
-    (schema,), definitions = _generated([AnyEvent], "#/$defs/{name}")
+    about = f"One event, as the data of a CloudEvent or as a JSON line of its own. Unknown fields are ignored. {INSTANT_NOTE}"
+    return _schema("events", "Karar: canonical interaction events", about, AnyEvent)
+
+
+def _record_schema(name: str, message: Message) -> Document:
+    return _schema(name, f"Karar: {message.title.lower()}", message.about, message.types)
+
+
+def _schema(name: str, title: str, about: str, types: Any) -> Document:  # noqa: ANN401 - whatever msgspec takes
+    (schema,), definitions = _generated([types], "#/$defs/{name}")
     return schema | {
         "$schema": DIALECT,
-        "$id": f"urn:karar:events:{VERSION}",
-        "title": "Karar: canonical interaction events",
-        "description": f"One event, as the data of a CloudEvent or as a JSON line of its own. Unknown fields are ignored. {INSTANT_NOTE}",
+        "$id": f"urn:karar:{name}:{VERSION}",
+        "title": title,
+        "description": about,
         "$defs": definitions,
     }
 
 
 def _asyncapi() -> Document:
-    names = list(MESSAGES)
+    names = [name for name, message in MESSAGES.items() if message.types is not None]
+    keys = {topic.message: topic.key for topic in TOPICS.values()}
     payloads, schemas = _generated([MESSAGES[name].types for name in names], "#/components/schemas/{name}")
+    found = dict(zip(names, payloads, strict=True))
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -95,7 +157,7 @@ def _asyncapi() -> Document:
         "channels": {name: _channel(topic) for name, topic in TOPICS.items()},
         "operations": {f"{topic.action}-{name}": _operation(name, topic) for name, topic in TOPICS.items()},
         "components": {
-            "messages": {name: _message(MESSAGES[name], payload) for name, payload in zip(names, payloads, strict=True)},
+            "messages": {name: _message(message, found.get(name), keys[name]) for name, message in MESSAGES.items()},
             "schemas": schemas,
         },
     }
@@ -135,14 +197,20 @@ def _operation(name: str, topic: Topic) -> Document:
     }
 
 
-def _message(message: Message, payload: Document) -> Document:
-    return {
+def _message(message: Message, payload: Document | None, key: str) -> Document:
+    described: Document = {
         "title": message.title,
         "summary": message.about,
-        "contentType": "application/cloudevents+json",
-        "payload": _cloudevent(message, payload),
-        "bindings": {"kafka": {"key": {"type": "string", "description": _BY_INTERACTION}, "bindingVersion": BINDINGS}},
+        "contentType": "application/octet-stream",
+        "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": BINDINGS}},
     }
+    if message.headers:
+        described["headers"] = {"type": "object", "required": ["reason"], "properties": message.headers}
+    if payload is not None and message.tags:
+        described |= {"contentType": "application/cloudevents+json", "payload": _cloudevent(message, payload)}
+    elif payload is not None:
+        described |= {"contentType": "application/json", "payload": payload}
+    return described
 
 
 def _cloudevent(message: Message, data: Document) -> Document:
@@ -163,4 +231,9 @@ def _cloudevent(message: Message, data: Document) -> Document:
     }
 
 
-DOCUMENTS: Final[dict[str, Callable[[], Document]]] = {"asyncapi.json": _asyncapi, "events.schema.json": _events_schema}
+DOCUMENTS: Final[dict[str, Callable[[], Document]]] = {
+    "asyncapi.json": _asyncapi,
+    "chains.schema.json": partial(_record_schema, "chains", MESSAGES["chain"]),
+    "events.schema.json": _events_schema,
+    "moments.schema.json": partial(_record_schema, "moments", MESSAGES["moment"]),
+}

@@ -7,7 +7,14 @@ part of a cycle, so the garbage collector need not look at them.
 Units: instants and lengths in ms; 0 as an end means "still open".
 """
 
+from typing import Literal
+
 from msgspec import Struct
+
+from schemas.events import Actor
+
+MomentState = Literal["booked", "retracted"]
+MomentKind = Literal["accept", "transfer", "reroute", "next_service", "escalation", "join"]
 
 
 class Entry(Struct, array_like=True, gc=False):
@@ -207,7 +214,27 @@ class Moved(Struct, frozen=True, array_like=True, gc=False):
     to: str
 
 
-class ScoredLink(Struct, frozen=True, kw_only=True):
+class MomentOfTruth(Struct, frozen=True, kw_only=True, gc=False):
+    """A moment of truth, by id: a representative or a bot accepted the customer. ``(id, revision)`` occurs once in the topic.
+
+    Of one ``id`` the highest ``revision`` says what is true: ``booked``, or ``retracted`` because of what became known later. For each
+    channel, team and actor the number booked less the number retracted is what the metrics say. ``kind`` is how it came about.
+    """
+
+    id: str
+    revision: int
+    state: MomentState
+    at: int
+    customer: str
+    interaction: str
+    channel: str
+    team: str
+    representative: str
+    actor: Actor
+    kind: MomentKind
+
+
+class ScoredLink(Struct, frozen=True, kw_only=True, gc=False):
     """A link that an expectation applied to. ``score`` 0..1 (thousandths, rounded down); ``overrun_seconds`` beyond the target."""
 
     kind: str
@@ -218,7 +245,7 @@ class ScoredLink(Struct, frozen=True, kw_only=True):
     at: int
 
 
-class ChainContact(Struct, frozen=True, kw_only=True):
+class ChainContact(Struct, frozen=True, kw_only=True, gc=False):
     """One interaction of a chain: who had the customer, in order."""
 
     interaction: str
@@ -231,7 +258,7 @@ class ChainContact(Struct, frozen=True, kw_only=True):
     representatives: list[str]
 
 
-class ServiceChain(Struct, frozen=True, kw_only=True):
+class ServiceChain(Struct, frozen=True, kw_only=True, gc=False):
     """The public record of one chain, as JSON by chain id: what happened, how strong it is, and why the weakest link is it."""
 
     id: str

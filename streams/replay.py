@@ -96,13 +96,17 @@ class Replay:
     """Both stages over ``partitions`` in-memory partitions.
 
     ``now`` is the newest event time so far, and what `finish` is told, unless ``clock`` fixes it; ``kept``: how long the state of a
-    closed chain is kept (ms).
+    closed chain is kept (ms). ``tell`` is given what would go to public topics; where nobody asks for it, nothing is told.
     """
 
-    def __init__(self, rules: Rules, identity: Identity, partitions: int = 1, kept: int = KEPT, clock: int | None = None) -> None:
+    def __init__(
+        self, rules: Rules, identity: Identity, partitions: int = 1, kept: int = KEPT, clock: int | None = None,
+        tell: Callable[[Output], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.tell = tell
         self.rules = rules
         self.assembles = [Assemble(identity, kept) for _ in range(partitions)]
-        self.stitches = [Stitch(rules, kept) for _ in range(partitions)]
+        self.stitches = [Stitch(rules, kept, tells=tell is not None) for _ in range(partitions)]
         self.assemble = [Shard(stage.step) for stage in self.assembles]
         self.stitch = [Shard(stage.step) for stage in self.stitches]
         self.ledgers = {f"stitch-{n}": shard.ledger for n, shard in enumerate(self.stitch)}
@@ -174,8 +178,12 @@ class Replay:
             shard.post()
 
     def count(self, change: Change) -> tuple[Output, ...]:
-        """The worker counters of a change; its outputs go on."""
+        """The worker counters of a change; its outputs go on, or are told."""
         self.counts.update(change.counts)
+        if self.tell is not None:
+            for output in change.outputs:
+                if output.topic != INTERACTIONS:
+                    self.tell(output)
         return change.outputs
 
     def finish(self, now: int | None = None) -> None:

@@ -1596,6 +1596,25 @@ def facts(events: Iterable[Event], now: int, rules: Rules = DEFAULTS) -> Counter
     return Counter({key: amount for key, amount in found.items() if amount})
 
 
+def kind_of_moment(c: Interaction, touch: Touch) -> str:
+    """How a touch came about: its handover's kind, where it accepted one; the four ways of a transfer are one."""
+    if touch.handover is None:
+        from_bot = any(h.kind == "escalation" and h.receiver is touch and h.accepts_then == 0 for h in c.handovers)
+        return "escalation" if from_bot else "accept"
+    return "transfer" if touch.handover.kind in TRANSFERS else touch.handover.kind
+
+
+def moments(events: Iterable[Event], now: int, rules: Rules = DEFAULTS) -> Counter[tuple]:
+    """The moments of truth one by one: (customer, interaction, at, channel, team, representative, actor, kind)."""
+    found: Counter[tuple] = Counter()
+    for c in interactions_of(events, now, rules):
+        told = [(t, "human", kind_of_moment(c, t)) for t in c.mains]
+        told += [(t, "human", "join") for t in counted_joins(c, now)] + [(t, "bot", "accept") for t in c.bots]
+        for t, actor, kind in told:
+            found[chain_key(c), c.key, t.start, c.channel, t.team, t.representative, actor, kind] += 1
+    return found
+
+
 def totals(facts: Counter[tuple]) -> Counter[tuple]:
     """The same with observations in buckets: (name, *labels, "bucket", i) → count and (name, *labels, "sum") → sum."""
     found: Counter[tuple] = Counter()

@@ -10,6 +10,14 @@ from jsonschema import Draft202012Validator
 from schemas.codec import encode, to_cloudevent
 from schemas.events import EVENT_TYPES, Event
 from schemas.publish import documents
+from schemas.sources.canonical import CanonicalEvents
+from streams.agents import AssembleStage
+from streams.core.identity import Identity
+from streams.core.step import TOO_LATE, Output
+from streams.core.targets import Rules
+from streams.replay import Replay
+from streams.simulate import simulate
+from tests.hosted import Arrived
 from tests.shared import ROOT
 from tests.wire import events
 
@@ -84,21 +92,57 @@ def test_what_the_codec_refuses_the_schema_refuses(change: dict[str, Any]) -> No
     assert not EVENTS.is_valid(fields | change)
 
 
+CONTENT: Final = {
+    "calls": "application/cloudevents+json",
+    "visits": "application/cloudevents+json",
+    "feedback": "application/cloudevents+json",
+    "moments": "application/json",
+    "chains": "application/json",
+    "dead-letters": "application/octet-stream",
+}
+
+
 def test_every_topic_has_its_channel_operation_and_key() -> None:
-    """Input topics are received, keyed by interaction, with Kafka bindings 0.5.0."""
+    """Input topics are received, keyed by interaction; ours are sent; with Kafka bindings 0.5.0."""
     assert ASYNCAPI["asyncapi"] == "3.0.0"
-    assert {name: channel["address"] for name, channel in ASYNCAPI["channels"].items()} == {
-        "calls": "karar.calls",
-        "visits": "karar.visits",
-        "feedback": "karar.feedback",
-    }
+    assert {name: channel["address"] for name, channel in ASYNCAPI["channels"].items()} == {name: f"karar.{name}" for name in CONTENT}
     for name, channel in ASYNCAPI["channels"].items():
         assert channel["bindings"]["kafka"]["bindingVersion"] == "0.5.0"
         assert channel["bindings"]["kafka"]["topic"] == channel["address"]
-        assert ASYNCAPI["operations"][f"receive-{name}"]["action"] == "receive"
+        action = "receive" if name in {"calls", "visits", "feedback"} else "send"
+        assert ASYNCAPI["operations"][f"{action}-{name}"]["action"] == action
         (message,) = (resolved(reference["$ref"]) for reference in channel["messages"].values())
-        assert message["contentType"] == "application/cloudevents+json"
+        assert message["contentType"] == CONTENT[name]
         assert message["bindings"]["kafka"]["key"]["type"] == "string"
+    assert ASYNCAPI["channels"]["chains"]["bindings"]["kafka"]["topicConfiguration"] == {"cleanup.policy": ["compact"]}
+
+
+def test_what_is_told_is_valid_by_the_published_schemas() -> None:
+    """Moments and chains as they go out, and the headers of dead letters."""
+    outputs: list[Output] = []
+    replay = Replay(Rules(), Identity(), tell=outputs.append)
+    for part in replay.slices(simulate(seed=4, customers=300, days=1)):
+        replay.take(part)
+    told = {name: [x.value for x in outputs if x.topic == name and x.value is not None] for name in ("moments", "chains")}
+    for name, message in (("moments", "moment"), ("chains", "chain")):
+        schema = Draft202012Validator(DOCUMENTS[f"{name}.schema.json"])
+        payload = Draft202012Validator(ASYNCAPI | {"$ref": f"#/components/messages/{message}/payload"})
+        assert len(told[name]) > 10
+        for value in told[name]:
+            schema.validate(json.loads(value))
+            payload.validate(json.loads(value))
+
+
+def test_a_dead_letter_is_valid_by_its_headers() -> None:
+    """Every reason there is, in the published words."""
+    schema = Draft202012Validator(ASYNCAPI["components"]["messages"]["dead-letter"]["headers"])
+    stage = AssembleStage(Identity(), {"calls": CanonicalEvents()}, partition=0, partitions=1)
+    record = Arrived("calls", 7, None, b"{", [("x", b"y")])
+    for batch in (stage.read([record], 0), stage.defect(record, "KeyError")):
+        schema.validate({name: content.decode() for name, content in batch.outputs[0].headers})
+    schema.validate({name: content.decode() for name, content in TOO_LATE})
+
+    assert not schema.is_valid({"reason": "because"})
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -20,13 +20,14 @@ PERFECT: Final = 1000
 class Account:
     """The chains of one customer with their facts. ``due`` is the next instant at which they will differ by time alone."""
 
-    __slots__ = ("chains", "due", "facts", "now", "rules")
+    __slots__ = ("chains", "due", "facts", "now", "rules", "weakest")
 
     def __init__(self, records: Iterable[Interaction], now: int, rules: Rules) -> None:
         self.now, self.rules = now, rules
         readings = [Reading(record, now, rules) for record in records]
         self.chains = place(readings)
         self.due = min((r.due for r in readings), default=NEVER)
+        self.weakest: list[Link | None] = []
         self.facts: list[Facts] = [self.read(chain) for chain in self.chains]
 
     def total(self) -> Facts:
@@ -60,12 +61,13 @@ class Account:
         excessive(transfers, self.rules, told)
         self.wrap_ups(chain, told)
         links = [link for r in chain.readings for link in r.links]
+        self.weakest.append(worst := weakest(links))
         if self.now >= chain.closes_at:
-            closing(chain, links, len(transfers), told)
+            closing(chain, links, worst, len(transfers), told)
             return with_shortfall(tally(told), links)
         self.due = min(self.due, chain.closes_at)
         told.append(("chains_open",))
-        if (worst := weakest(links)) is not None:
+        if worst is not None:
             told.append(("chains_open_weakest", worst.kind if worst.met < worst.asked else "none"))
         return tally(told)
 
@@ -128,10 +130,10 @@ def excessive(transfers: Sequence[Transfer], rules: Rules, told: list[Key]) -> N
             told.append(("excessive_transfers_total", transfer.channel, transfer.sender))
 
 
-def closing(chain: Chain, links: Sequence[Link], transfers: int, told: list[Key]) -> None:
+def closing(chain: Chain, links: Sequence[Link], worst: Link | None, transfers: int, told: list[Key]) -> None:
     """What is booked when a chain closes: outcome, scores, weakest link, lengths."""
     told.append(("chains_closed_total", outcome(chain)))
-    scored(links, told)
+    scored(links, worst, told)
     spans = sorted(span for r in chain.readings for span in r.spans)
     told.append(("chain_experience_seconds", union(spans)))
     told.append(("chain_resolution_seconds", chain.activity - chain.start))
@@ -140,9 +142,8 @@ def closing(chain: Chain, links: Sequence[Link], transfers: int, told: list[Key]
     told.append(("representatives_per_chain", len({name for r in chain.readings for name in r.representatives})))
 
 
-def scored(links: Sequence[Link], told: list[Key]) -> None:
+def scored(links: Sequence[Link], worst: Link | None, told: list[Key]) -> None:
     """The scores of a closed chain's links, and its weakest."""
-    worst = weakest(links)
     if worst is None:
         told.append(("chains_unscored_total",))
         return
@@ -165,18 +166,21 @@ def with_shortfall(facts: Facts, links: Iterable[Link]) -> Facts:
 
 def outcome(chain: Chain) -> str:
     """How a chain ended, the first that applies."""
-    records = [r.record for r in chain.readings]
-    if any(r.touches and r.direction != "outbound" for r in records):
-        return "served"
-    if any(r.touches for r in records):
+    touched = False
+    for reading in chain.readings:
+        if reading.record.touches:
+            if reading.record.direction != "outbound":
+                return "served"
+            touched = True
+    if touched:
         return "outbound"
     if any(r.unserved for r in chain.readings):
         return "abandoned"
-    if any(r.presumed for r in records):
+    if any(r.record.presumed for r in chain.readings):
         return "unknown"
     if any(r.short for r in chain.readings):
         return "short"
-    return "back_office" if any(r.works for r in records) else "unknown"
+    return "back_office" if any(r.record.works for r in chain.readings) else "unknown"
 
 
 def union(spans: Iterable[tuple[int, int]]) -> int:

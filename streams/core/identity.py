@@ -30,7 +30,7 @@ def unescaped(name: str) -> str:
 
 def readable(key: str) -> str:
     """A key as people read it: source/id."""
-    return "/".join(unescaped(part) for part in key.split(UNIT))
+    return "/".join([unescaped(part) for part in key.split(UNIT)]) if ESCAPE in key else key.replace(UNIT, "/")
 
 
 class Identity(Struct, frozen=True):

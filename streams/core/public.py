@@ -1,41 +1,106 @@
 """A chain as others read it: `ServiceChain`, the record of the chains topic and of `--chains`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from typing import Final, NamedTuple
 
-from schemas.records import ChainContact, ScoredLink, ServiceChain
+from msgspec import json
+
+from schemas.records import ChainContact, Moved, ScoredLink, ServiceChain
 from streams.core.chain import Chain
 from streams.core.facts import Account, outcome
 from streams.core.identity import UNIT, readable
-from streams.core.links import Link, weakest
+from streams.core.links import Link
 from streams.core.reading import Reading
+from streams.core.step import Output
+
+CHAINS: Final = "chains"
+PERFECT: Final = Link("none", "none", "none", 1, 1, 0, 0, ("", 0, 0))
+ENCODE: Final = json.Encoder().encode
+
+
+class Signature(NamedTuple):
+    """What a public record is told anew for. ``weakest``: None where no expectation applied, `PERFECT` where all were met."""
+
+    moments: int
+    transfers: int
+    weakest: Link | None
+    outcome: str
+    closed: bool
+    contacts: tuple[str, ...]
+
+
+Signatures = dict[str, Signature]
+"""By chain."""
+
+
+def signatures(account: Account) -> Signatures:
+    """The signature of each chain."""
+    return {chain.id: signature(chain, worst, account.now) for chain, worst in zip(account.chains, account.weakest, strict=True)}
+
+
+def signature(chain: Chain, worst: Link | None, now: int) -> Signature:
+    """The signature of one chain."""
+    ended, closed = outcome(chain), now >= chain.closes_at
+    worst = PERFECT if worst is not None and worst.met >= worst.asked else worst
+    if len(chain.readings) == 1:
+        (only,) = chain.readings
+        return Signature(only.moments, len(only.transfers), worst, ended, closed, (only.record.key,))
+    moments, transfers = sum([r.moments for r in chain.readings]), sum([len(r.transfers) for r in chain.readings])
+    return Signature(moments, transfers, worst, ended, closed, tuple([r.record.key for r in chain.readings]))
+
+
+def told(
+    key: bytes, account: Account, before: Signatures, after: Signatures, moved: Mapping[str, Moved], strangers: Iterable[str],
+) -> list[Output]:  # fmt: skip
+    """The public records of chains that changed, and tombstones of those that are no more: joined to others, or taken back.
+
+    A chain is named after an interaction. Where that has moved to another customer, the record of that name is for the new customer
+    to replace, or to delete (``strangers``: those that came from elsewhere), so that it does not matter who writes first.
+    """
+    customer = readable(key.decode())
+    outputs = [
+        Output(CHAINS, name(chain.id), ENCODE(service_chain(customer, chain, after[chain.id])))
+        for chain in account.chains
+        if after[chain.id] != before.get(chain.id) or chain.id in moved
+    ]
+    gone = {key for key in before if key not in after and (key not in moved or not moved[key].to)}
+    gone.update(key for key in strangers if key not in after)
+    return outputs + [Output(CHAINS, name(key), None) for key in sorted(gone)] if gone else outputs
+
+
+def name(chain: str) -> bytes:
+    """The key of a chain's record: its id as people read it."""
+    return readable(chain).encode()
 
 
 def service_chains(customer: str, account: Account) -> Iterator[ServiceChain]:
     """The public records of a customer's chains."""
-    for chain in account.chains:
-        yield service_chain(customer, chain, account.now)
+    for chain, worst in zip(account.chains, account.weakest, strict=True):
+        yield service_chain(readable(customer), chain, signature(chain, worst, account.now))
 
 
-def service_chain(customer: str, chain: Chain, now: int) -> ServiceChain:
+def service_chain(customer: str, chain: Chain, signed: Signature) -> ServiceChain:
     """One chain. ``weakest`` is the weakest of the links settled so far; ``path`` the teams in order, repeats left out."""
     links = [link for r in chain.readings for link in r.links]
-    worst = weakest(links)
+    if len(links) > 1:
+        links.sort(key=lambda link: (link.start, link.id))
     teams = [team for r in chain.readings for team in r.teams]
+    worst = signed.weakest
     return ServiceChain(
         id=readable(chain.id),
-        customer=readable(customer),
+        customer=customer,
         case_id=chain.case_id,
         start=chain.start,
         activity=chain.activity,
-        closed=now >= chain.closes_at,
-        outcome=outcome(chain),
-        moments=sum(r.moments for r in chain.readings),
-        transfers=sum(len(r.transfers) for r in chain.readings),
+        closed=signed.closed,
+        outcome=signed.outcome,
+        moments=signed.moments,
+        transfers=signed.transfers,
         score=worst.score / 1000 if worst is not None else None,
         weakest=public(worst) if worst is not None and worst.met < worst.asked else None,
-        links=[public(link) for link in sorted(links, key=lambda link: (link.start, link.id))],
-        path=[team for team, _ in groupby(teams)],
+        links=[public(link) for link in links],
+        path=[team for team, _ in groupby(teams)] if len(teams) > 1 else teams,
         contacts=[contact(r) for r in chain.readings],
     )
 

@@ -11,9 +11,11 @@ from typing import Final
 from msgspec import Struct, json, msgpack
 
 from schemas.records import Interaction, Moved
+from streams.core import moments, public
 from streams.core.assemble import archived_from
 from streams.core.facts import Account, difference
 from streams.core.identity import UNIT, readable, unescaped
+from streams.core.public import Signatures, signatures
 from streams.core.reading import Facts
 from streams.core.series import HELD, REFUSED
 from streams.core.step import DEAD_LETTERS, NEVER, TOO_LATE, Change, Difference, Output, body_of, due_of, seal
@@ -71,15 +73,49 @@ def decode(value: bytes) -> Interaction | Moved:
     return MOVED.decode(value) if value[0] == 0x90 + MOVED_FIELDS else INTERACTION.decode(value)
 
 
+class Taken:
+    """What records make of a customer's set of interactions. ``moved``: what took some away; ``late``: who came for an archived chain."""
+
+    __slots__ = ("held", "kept", "late", "markers", "moved", "refused")
+
+    def __init__(self, customer: Customer, kept: int) -> None:
+        self.held = {r.key: r for r in customer.records}
+        self.refused = {r.interaction: r for r in customer.refused}
+        self.markers, self.kept = customer.markers, kept
+        self.moved: dict[str, Moved] = {}
+        self.late: list[Interaction] = []
+
+    def take(self, x: Interaction | Moved) -> None:
+        """One record joins the set: the larger version replaces, a move removes, what belongs to an archived chain is too late."""
+        match x:
+            case Moved():
+                other = self.held.get(x.interaction)
+                if other is not None and other.version < x.version:
+                    del self.held[x.interaction]
+                    self.moved[x.interaction] = x
+                gone = self.refused.get(x.interaction)
+                if gone is not None and gone.version < x.version:
+                    del self.refused[x.interaction]
+            case Interaction():
+                other = self.held.get(x.key)
+                if other is None and any(belongs(x, marker) for marker in self.markers):
+                    self.late.append(x)
+                    if all(x.key not in marker.interactions for marker in self.markers):
+                        self.refused[x.key] = Refused(x.key, x.version, archived_from(x, self.kept) + self.kept)
+                elif other is None or other.version < x.version:
+                    self.held[x.key] = x
+                    self.refused.pop(x.key, None)
+
+
 class Stitch:
-    """The step of stage 2. State of a chain is kept for ``kept`` ms after it closed.
+    """The step of stage 2. State of a chain is kept for ``kept`` ms after it closed; ``tells``: whether moments and chains go out.
 
     The memo saves decoding and reading again what the same bytes said last time.
     """
 
-    def __init__(self, rules: Rules, kept: int = KEPT) -> None:
-        self.rules, self.kept = rules, kept
-        self.memo: dict[bytes, tuple[bytes, Customer, Facts]] = {}
+    def __init__(self, rules: Rules, kept: int = KEPT, *, tells: bool = True) -> None:
+        self.rules, self.kept, self.tells = rules, kept, tells
+        self.memo: dict[bytes, tuple[bytes, Customer, Facts, Signatures]] = {}
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int) -> Change:
         """Interactions for one customer. Returns the new set and the difference of facts.
@@ -91,29 +127,45 @@ class Stitch:
             return both(first, self.join(key, first.value, records, now))
         return self.join(key, old, records, now)
 
+    def is_ripe(self, key: bytes, old: bytes, now: int) -> bool:
+        """Whether some of a customer's state may be due to leave the table."""
+        if now < due_of(old):
+            return False
+        customer, _, _ = self.recall(key, old)
+        gone = now - CHAIN_GAP - self.kept
+        return any(r.active_until <= gone for r in customer.records) or any(m.until <= now for m in customer.markers)
+
     def join(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int) -> Change:
         """Interactions join the set; what has been in the table for long enough leaves it."""
         counts: dict[tuple[str, ...], int] = {}
-        customer, before = self.recall(key, old)
+        customer, before, signed = self.recall(key, old)
         now = max(now, customer.as_of)
-        held = {r.key: r for r in customer.records}
-        refused = {r.interaction: r for r in customer.refused}
-        late = [x for x in records if not self.take(held, refused, customer.markers, x)]
-        kept = list(held.values())
+        taken = Taken(customer, self.kept)
+        for x in records:
+            taken.take(x)
+        kept, refused = list(taken.held.values()), taken.refused.values()
         account = Account(kept, now, self.rules)
         changes = difference(total := account.total(), before)
-        changes += conserved(len(kept) - len(customer.records), len(refused) - len(customer.refused))
+        if len(kept) != len(customer.records) or refused or customer.refused:
+            changes += conserved(len(kept) - len(customer.records), len(refused) - len(customer.refused))
+        outputs = letters(key, taken.late, counts) if taken.late else []
+        if self.tells:
+            outputs += moments.told(key, customer, taken.held, records, taken.moved, now, self.rules)
+            if changes or records:
+                signed, signed_before = signatures(account), signed
+                came = strangers(records, customer)
+                outputs += public.told(key, account, signed_before, signed, taken.moved, came)
         gone, archived, markers = archive(account, customer.markers, now, self.kept, counts)
-        outputs = letters(key, late, counts) if late else ()
-        still = [r for r in refused.values() if now < r.until]
-        archived += conserved(0, len(refused) - len(still))
+        still = [r for r in refused if now < r.until] if refused else []
+        if len(still) != len(refused):
+            archived += conserved(0, len(refused) - len(still))
         if gone:
             kept = [r for r in kept if r.key not in gone]
             account = Account(kept, now, self.rules)
-            total = account.total()
+            total, signed = account.total(), signatures(account)
         if not kept and not markers and not still:
             self.memo.pop(key, None)
-            return Change(value=None, bookings=changes, archived=archived, outputs=outputs, counts=counts)
+            return Change(value=None, bookings=changes, archived=archived, outputs=tuple(outputs), counts=counts)
         closing = (c.closes_at + self.kept for c in account.chains)
         due = min((account.due, *closing, *(m.until for m in markers), *(r.until for r in still)), default=NEVER)
         customer = Customer(now, kept, markers, still)
@@ -121,49 +173,19 @@ class Stitch:
         value = seal(due, ENCODE(customer), is_open=is_open, waiting=account.waiting() if is_open else ())
         if len(self.memo) >= MEMO:
             self.memo.clear()
-        self.memo[key] = value, customer, total
-        return Change(value=value, due=due, bookings=changes, archived=archived, outputs=outputs, counts=counts)
+        self.memo[key] = value, customer, total, signed
+        return Change(value=value, due=due, bookings=changes, archived=archived, outputs=tuple(outputs), counts=counts)
 
-    def is_ripe(self, key: bytes, old: bytes, now: int) -> bool:
-        """Whether some of a customer's state may be due to leave the table."""
-        if now < due_of(old):
-            return False
-        customer, _ = self.recall(key, old)
-        gone = now - CHAIN_GAP - self.kept
-        return any(r.active_until <= gone for r in customer.records) or any(m.until <= now for m in customer.markers)
-
-    def take(
-        self, held: dict[str, Interaction], refused: dict[str, Refused], markers: Iterable[Marker], x: Interaction | Moved,
-    ) -> bool:  # fmt: skip
-        """One record joins the set: the larger version replaces, a move removes. False for what belongs to an archived chain."""
-        match x:
-            case Moved():
-                other = held.get(x.interaction)
-                if other is not None and other.version < x.version:
-                    del held[x.interaction]
-                gone = refused.get(x.interaction)
-                if gone is not None and gone.version < x.version:
-                    del refused[x.interaction]
-            case Interaction():
-                other = held.get(x.key)
-                if other is None and any(belongs(x, marker) for marker in markers):
-                    if all(x.key not in marker.interactions for marker in markers):
-                        refused[x.key] = Refused(x.key, x.version, archived_from(x, self.kept) + self.kept)
-                    return False
-                if other is None or other.version < x.version:
-                    held[x.key] = x
-                    refused.pop(x.key, None)
-        return True
-
-    def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Facts]:
-        """The decoded state and its facts, from the memo if it holds exactly these bytes."""
+    def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Facts, Signatures]:
+        """The decoded state, its facts and what is told of its chains, from the memo if it holds exactly these bytes."""
         if old is None:
-            return Customer(0, []), {}
+            return Customer(0, []), {}, {}
         known = self.memo.get(key)
         if known is not None and known[0] is old:
-            return known[1], known[2]
+            return known[1:]
         customer = STATE.decode(body_of(old))
-        return customer, Account(customer.records, customer.as_of, self.rules).total()
+        account = Account(customer.records, customer.as_of, self.rules)
+        return customer, account.total(), signatures(account) if self.tells else {}
 
     def facts(self, value: bytes) -> Facts:
         """The facts that an encoded state stands for: the trial balance adds these up."""
@@ -177,19 +199,28 @@ def conserved(held: int, refused: int) -> list[Difference]:
     return [((name,), number) for name, number in ((HELD, held), (REFUSED, refused)) if number]
 
 
-def letters(key: bytes, late: Iterable[Interaction | Moved], counts: dict[tuple[str, ...], int]) -> tuple[Output, ...]:
+def letters(key: bytes, late: Iterable[Interaction], counts: dict[tuple[str, ...], int]) -> list[Output]:
     """Interactions that came for an archived chain: counted by source, and told as dead letters."""
     outputs = []
     for x in late:
-        if isinstance(x, Interaction):
-            for label in ("too_late_total",), ("dead_letters_total", "too_late"):
-                name = label[0], unescaped(x.key.partition(UNIT)[0]), *label[1:]
-                counts[name] = counts.get(name, 0) + 1
-            told = Late(
-                interaction=readable(x.key), version=x.version, customer=readable(key.decode()), start=x.start, active_until=x.active_until,
-            )  # fmt: skip
-            outputs.append(Output(DEAD_LETTERS, key, json.encode(told), None, TOO_LATE))
-    return tuple(outputs)
+        for label in ("too_late_total",), ("dead_letters_total", "too_late"):
+            name = label[0], unescaped(x.key.partition(UNIT)[0]), *label[1:]
+            counts[name] = counts.get(name, 0) + 1
+        told = Late(
+            interaction=readable(x.key), version=x.version, customer=readable(key.decode()), start=x.start, active_until=x.active_until,
+        )  # fmt: skip
+        outputs.append(Output(DEAD_LETTERS, key, json.encode(told), None, TOO_LATE))
+    return outputs
+
+
+def strangers(records: Sequence[Interaction | Moved], customer: Customer) -> set[str]:
+    """Interactions that were another customer's before they came here: the first version seen here is not their first."""
+    known = {r.key for r in customer.records}.union(*(m.interactions for m in customer.markers))
+    versions: dict[str, int] = {}
+    for x in records:
+        if isinstance(x, Interaction) and x.key not in known:
+            versions.setdefault(x.key, x.version)
+    return {key for key, version in versions.items() if version > 1}
 
 
 def archive(

@@ -7,6 +7,7 @@ import gc
 import platform
 import sys
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import Callable, Sequence
 from cProfile import Profile
 from pstats import Stats
@@ -21,6 +22,7 @@ from schemas.codec import decode, encode
 from schemas.events import Event
 from streams.core.facts import Account
 from streams.core.identity import Identity
+from streams.core.step import Output
 from streams.core.targets import Rules
 from streams.replay import SLICE, Replay
 from streams.simulate import simulate
@@ -29,9 +31,9 @@ from tests.core import interactions
 PARTITIONS = 8
 
 
-def replayed(lines: Sequence[bytes]) -> Replay:
+def replayed(lines: Sequence[bytes], tell: Callable[[Output], None] | None = None) -> Replay:
     """The whole path: bytes in, ledgers out, slice by slice."""
-    replay = Replay(Rules(), Identity(), PARTITIONS)
+    replay = Replay(Rules(), Identity(), PARTITIONS, tell=tell)
     size = SLICE * PARTITIONS
     for start in range(0, len(lines), size):
         replay.take([x for line in lines[start : start + size] for x in decode(line) if isinstance(x, Event)])
@@ -74,6 +76,9 @@ def main() -> None:
     table = Table("what", "events per CPU-second", box=None, header_style="dim")
     table.add_row("simulate and encode", f"{len(lines) / generated:,.0f}")
     table.add_row(f"whole core, median of {options.runs} (min, max)", f"{median(runs):,.0f} ({runs[0]:,.0f}, {runs[-1]:,.0f})")
+    told: Counter[str] = Counter()
+    runs = sorted(len(lines) / cpu(lambda: replayed(lines, lambda output: told.update((output.topic,)))) for _ in range(options.runs))
+    table.add_row("the same, moments and chains told", f"{median(runs):,.0f} ({runs[0]:,.0f}, {runs[-1]:,.0f})")
     events = [x for line in lines for x in decode(line) if isinstance(x, Event)]
     table.add_row("of it, decode alone", f"{len(lines) / cpu(lambda: [decode(line) for line in lines]):,.0f}")
     table.add_row("every interaction folded once", f"{len(lines) / cpu(lambda: interactions(events)):,.0f}")
@@ -83,6 +88,7 @@ def main() -> None:
     console.print(f"{len(lines):,} events of {options.days:g} simulated days, {options.customers:,} customers, {PARTITIONS} partitions")
     console.print(f"Python {platform.python_version()}, {platform.machine()}")
     console.print(table)
+    console.print("told:", ", ".join(f"{number // options.runs:,} {topic}" for topic, number in told.items()))
     if options.profile:
         profile(lines)
 
