@@ -19,11 +19,12 @@ one after the other, whatever customer they go to. Therefore:
   told twice after a restart.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
-from msgspec import json
+from msgspec import Struct, json
+from msgspec.structs import replace
 
 from schemas.events import Actor
 from schemas.records import Interaction, MomentKind, MomentOfTruth, MomentState, Moved
@@ -43,15 +44,8 @@ KINDS: Final[dict[str, MomentKind]] = {
 ENCODE: Final = json.Encoder().encode
 
 
-class Customer(Protocol):
-    """The interactions of a customer, and the instant that they were told at."""
-
-    as_of: int
-    records: list[Interaction]
-
-
-class Moment(NamedTuple):
-    """One unit of `moments_of_truth_total`: ``number`` tells apart those of one representative and kind at the same instant."""
+class Moment(Struct, frozen=True, gc=False):
+    """One unit of `moments_of_truth_total`: ``number`` tells apart those of one representative and sort at the same instant."""
 
     what: str
     representative: str
@@ -64,7 +58,7 @@ class Moment(NamedTuple):
 
     def id(self, interaction: str) -> str:
         """What stays the same whatever becomes known of it later: whose it is, and when."""
-        return blake2b(ENCODE((interaction, *self[:4])), digest_size=16).hexdigest()
+        return blake2b(ENCODE((interaction, self.what, self.representative, self.at, self.number)), digest_size=16).hexdigest()
 
 
 def moments(record: Interaction, now: int, rules: Rules) -> list[Moment]:
@@ -78,50 +72,46 @@ def moments(record: Interaction, now: int, rules: Rules) -> list[Moment]:
         stayed = [g for g in settle(record, now).guests if (g.end or now) - g.start >= JOINED]
         teams = [rules.team(g.team, g.representative, g.queue) for g in stayed]
         found += [Moment("join", g.representative, g.start, 0, c, t, "human", "join") for g, t in zip(stayed, teams, strict=True)]
-    found += [
-        Moment("bot", b.representative, b.start, 0, c, rules.team(b.team, b.representative, ""), "bot", "accept") for b in record.bots
-    ]
+    for b in record.bots:
+        found.append(Moment("bot", b.representative, b.start, 0, c, rules.team(b.team, b.representative, ""), "bot", "accept"))
     return numbered(found) if len(found) > 1 else found
 
 
 def numbered(found: list[Moment]) -> list[Moment]:
     """Those that only their number tells apart, told apart."""
     seen: dict[tuple[str, str, int], int] = {}
-    for place, moment in enumerate(found):
-        number = seen[moment[:3]] = seen.get(moment[:3], -1) + 1
+    for place, m in enumerate(found):
+        same = m.what, m.representative, m.at
+        number = seen[same] = seen.get(same, -1) + 1
         if number:
-            found[place] = moment._replace(number=number)
+            found[place] = replace(m, number=number)
     return found
 
 
 def told(
-    key: bytes, customer: Customer, after: Mapping[str, Interaction], records: Iterable[Interaction | Moved],
-    moved: Mapping[str, Moved], now: int, rules: Rules,
+    key: bytes, touched: Mapping[str, Interaction | None], after: Mapping[str, Interaction], moved: Mapping[str, Moved],
+    then: int, now: int, rules: Rules,
 ) -> list[Output]:  # fmt: skip
     """The records of one step: of interactions that arrived or moved away, and of those in which a guest may have stayed for long enough.
 
-    ``moved``: what took them away in this step, whether they came back in it or not.
+    ``touched``: these as they were before, at ``then``; ``moved``: what took some away, whether they came back in this step or not.
     """
-    names = {x.key for x in records if type(x) is Interaction}
-    names.update(moved)
-    names.update([name for name, record in after.items() if record.guests])
-    if not names:
-        return []
     outputs: list[Output] = []
-    before = {r.key: r for r in customer.records if r.key in names}
-    for name in sorted(names) if len(names) > 1 else names:
-        old, new, gone = before.get(name), after.get(name), moved.get(name)
+    for name, old in touched.items():
+        new, gone = after.get(name), moved.get(name)
         if gone is None and old is not None and new is not None and alike(old, new):
             continue
-        was = moments(old, customer.as_of, rules) if old is not None else []
+        was = moments(old, then, rules) if old is not None else []
         found = moments(new, now, rules) if new is not None else []
-        if was == found and gone is None:
-            continue
-        same = set(was).intersection(found) if was and gone is None else ()
+        if gone is None and found[: len(was)] == was:
+            was, found = [], found[len(was) :]
+        elif gone is None:
+            same = set(was).intersection(found)
+            was, found = [m for m in was if m not in same], [m for m in found if m not in same]
         if (cause := gone or new) is not None:
-            outputs += [output(key, name, m, 2 * cause.version, "retracted") for m in was if m not in same]
+            outputs += [output(key, name, m, 2 * cause.version, "retracted") for m in was]
         if new is not None:
-            outputs += [output(key, name, m, 2 * new.version + 1, "booked") for m in found if m not in same]
+            outputs += [output(key, name, m, 2 * new.version + 1, "booked") for m in found]
     return outputs
 
 

@@ -1,8 +1,9 @@
 """A chain as others read it: `ServiceChain`, the record of the chains topic and of `--chains`."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import json
 
@@ -19,16 +20,9 @@ PERFECT: Final = Link("none", "none", "none", 1, 1, 0, 0, ("", 0, 0))
 ENCODE: Final = json.Encoder().encode
 
 
-class Signature(NamedTuple):
-    """What a public record is told anew for. ``weakest``: None where no expectation applied, `PERFECT` where all were met."""
-
-    moments: int
-    transfers: int
-    weakest: Link | None
-    outcome: str
-    closed: bool
-    contacts: tuple[str, ...]
-
+Signature = tuple[int, int, Link | None, str, bool, str | tuple[str, ...]]
+"""What a public record is told anew for: moments, transfers, the weakest link (None where no expectation applied, `PERFECT` where all
+were met), outcome, closed, contacts."""
 
 Signatures = dict[str, Signature]
 """By chain."""
@@ -36,28 +30,29 @@ Signatures = dict[str, Signature]
 
 def signatures(account: Account) -> Signatures:
     """The signature of each chain."""
-    return {chain.id: signature(chain, worst, account.now) for chain, worst in zip(account.chains, account.weakest, strict=True)}
-
-
-def signature(chain: Chain, worst: Link | None, now: int) -> Signature:
-    """The signature of one chain."""
-    ended, closed = outcome(chain), now >= chain.closes_at
-    worst = PERFECT if worst is not None and worst.met >= worst.asked else worst
-    if len(chain.readings) == 1:
-        (only,) = chain.readings
-        return Signature(only.moments, len(only.transfers), worst, ended, closed, (only.record.key,))
-    moments, transfers = sum([r.moments for r in chain.readings]), sum([len(r.transfers) for r in chain.readings])
-    return Signature(moments, transfers, worst, ended, closed, tuple([r.record.key for r in chain.readings]))
+    found: Signatures = {}
+    for chain, link in zip(account.chains, account.weakest, strict=True):
+        worst = PERFECT if link is not None and link.met >= link.asked else link
+        readings, ended, closed = chain.readings, outcome(chain), account.now >= chain.closes_at
+        if len(readings) == 1:
+            only = readings[0]
+            found[chain.id] = (only.moments, len(only.transfers), worst, ended, closed, only.record.key)
+        else:
+            moments, transfers = sum([r.moments for r in readings]), sum([len(r.transfers) for r in readings])
+            found[chain.id] = (moments, transfers, worst, ended, closed, tuple([r.record.key for r in readings]))
+    return found
 
 
 def told(
-    key: bytes, account: Account, before: Signatures, after: Signatures, moved: Mapping[str, Moved], strangers: Iterable[str],
+    key: bytes, account: Account, before: Signatures, after: Signatures, moved: Mapping[str, Moved], strangers: AbstractSet[str],
 ) -> list[Output]:  # fmt: skip
     """The public records of chains that changed, and tombstones of those that are no more: joined to others, or taken back.
 
     A chain is named after an interaction. Where that has moved to another customer, the record of that name is for the new customer
     to replace, or to delete (``strangers``: those that came from elsewhere), so that it does not matter who writes first.
     """
+    if before == after and not moved and not strangers:
+        return []
     customer = readable(key.decode())
     outputs = [
         Output(CHAINS, name(chain.id), ENCODE(service_chain(customer, chain, after[chain.id])))
@@ -76,8 +71,9 @@ def name(chain: str) -> bytes:
 
 def service_chains(customer: str, account: Account) -> Iterator[ServiceChain]:
     """The public records of a customer's chains."""
-    for chain, worst in zip(account.chains, account.weakest, strict=True):
-        yield service_chain(readable(customer), chain, signature(chain, worst, account.now))
+    signed = signatures(account)
+    for chain in account.chains:
+        yield service_chain(readable(customer), chain, signed[chain.id])
 
 
 def service_chain(customer: str, chain: Chain, signed: Signature) -> ServiceChain:
@@ -86,17 +82,17 @@ def service_chain(customer: str, chain: Chain, signed: Signature) -> ServiceChai
     if len(links) > 1:
         links.sort(key=lambda link: (link.start, link.id))
     teams = [team for r in chain.readings for team in r.teams]
-    worst = signed.weakest
+    moments, transfers, worst, ended, closed, _ = signed
     return ServiceChain(
         id=readable(chain.id),
         customer=customer,
         case_id=chain.case_id,
         start=chain.start,
         activity=chain.activity,
-        closed=signed.closed,
-        outcome=signed.outcome,
-        moments=signed.moments,
-        transfers=signed.transfers,
+        closed=closed,
+        outcome=ended,
+        moments=moments,
+        transfers=transfers,
         score=worst.score / 1000 if worst is not None else None,
         weakest=public(worst) if worst is not None and worst.met < worst.asked else None,
         links=[public(link) for link in links],

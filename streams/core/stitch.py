@@ -74,14 +74,19 @@ def decode(value: bytes) -> Interaction | Moved:
 
 
 class Taken:
-    """What records make of a customer's set of interactions. ``moved``: what took some away; ``late``: who came for an archived chain."""
+    """What records make of a customer's set of interactions.
 
-    __slots__ = ("held", "kept", "late", "markers", "moved", "refused")
+    ``touched``: those that arrived or went, or have guests (time may make a moment of one), as they were before; ``moved``: what took
+    some away; ``late``: who came for an archived chain.
+    """
+
+    __slots__ = ("held", "kept", "late", "markers", "moved", "refused", "touched")
 
     def __init__(self, customer: Customer, kept: int) -> None:
         self.held = {r.key: r for r in customer.records}
         self.refused = {r.interaction: r for r in customer.refused}
         self.markers, self.kept = customer.markers, kept
+        self.touched: dict[str, Interaction | None] = {r.key: r for r in customer.records if r.guests}
         self.moved: dict[str, Moved] = {}
         self.late: list[Interaction] = []
 
@@ -91,6 +96,7 @@ class Taken:
             case Moved():
                 other = self.held.get(x.interaction)
                 if other is not None and other.version < x.version:
+                    self.touched.setdefault(x.interaction, other)
                     del self.held[x.interaction]
                     self.moved[x.interaction] = x
                 gone = self.refused.get(x.interaction)
@@ -103,6 +109,7 @@ class Taken:
                     if all(x.key not in marker.interactions for marker in self.markers):
                         self.refused[x.key] = Refused(x.key, x.version, archived_from(x, self.kept) + self.kept)
                 elif other is None or other.version < x.version:
+                    self.touched.setdefault(x.key, other)
                     self.held[x.key] = x
                     self.refused.pop(x.key, None)
 
@@ -150,11 +157,11 @@ class Stitch:
             changes += conserved(len(kept) - len(customer.records), len(refused) - len(customer.refused))
         outputs = letters(key, taken.late, counts) if taken.late else []
         if self.tells:
-            outputs += moments.told(key, customer, taken.held, records, taken.moved, now, self.rules)
+            if taken.touched:
+                outputs += moments.told(key, taken.touched, taken.held, taken.moved, customer.as_of, now, self.rules)
             if changes or records:
                 signed, signed_before = signatures(account), signed
-                came = strangers(records, customer)
-                outputs += public.told(key, account, signed_before, signed, taken.moved, came)
+                outputs += public.told(key, account, signed_before, signed, taken.moved, strangers(records, customer))
         gone, archived, markers = archive(account, customer.markers, now, self.kept, counts)
         still = [r for r in refused if now < r.until] if refused else []
         if len(still) != len(refused):
