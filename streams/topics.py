@@ -83,7 +83,7 @@ def table(settings: Settings) -> dict[str, Topic]:
         Topic(settings.topic("assemble.forward"), "interaction", kept(7, 2 * MIB), counted=True),
         Topic(settings.topic("assemble.state"), "interaction", CHANGELOG, counted=True),
         Topic(settings.topic("stitch.state"), "customer", CHANGELOG, counted=True),
-        Topic(settings.topic("moments"), "customer", kept(90)),
+        Topic(settings.topic("moments"), "moment", kept(90)),
         Topic(settings.topic("chains"), "chain", {POLICY: "compact", LARGEST: str(2 * MIB)}),
         Topic(settings.topic("alerts"), "what it is about", kept(90)),
         Topic(settings.topic("dead-letters"), "as it came", kept(14, 12 * MIB)),

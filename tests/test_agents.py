@@ -296,13 +296,6 @@ def test_snapshots_and_moves_come_by_customer() -> None:
     assert StitchStage(Rules()).read(snapshots(1), 0).newest == 0
 
 
-def test_assemble_tells_its_now() -> None:
-    """Time that came with events reaches the next stage."""
-    change = stage(partitions=1, partition=0).step(key_of(TALK.events[0]), None, list(TALK), LATER)
-
-    assert [output.headers for output in change.outputs] == [(("now", LATER.to_bytes(8, "big")),)]
-
-
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [

@@ -3,6 +3,7 @@
 from typing import Final
 
 import pytest
+from aiokafka.partitioner import murmur2 as client_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,12 @@ def obvious(key: bytes) -> int:
 def test_the_quick_hash_is_the_obvious_one(key: bytes) -> None:
     """Words at a time or byte by byte: the same."""
     assert murmur2(key) == obvious(key)
+
+
+@given(st.binary(max_size=40))
+def test_the_quick_hash_is_the_clients(key: bytes) -> None:
+    """Publishers that use the same client as we do send to where we look."""
+    assert murmur2(key) == client_murmur2(key) % (1 << 32)
 
 
 @given(st.text(max_size=40), st.integers(1, 64))

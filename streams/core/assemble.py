@@ -20,7 +20,7 @@ from streams.core.identity import Identity, interaction_key
 from streams.core.interaction import NOT_LIFECYCLE, Place, fold, is_nothing_yet
 from streams.core.reading import Facts
 from streams.core.series import SENT
-from streams.core.step import DEAD_LETTERS, NEVER, NOW, TOO_LATE, Change, Difference, Output, body_of, due_of, seal
+from streams.core.step import DEAD_LETTERS, NEVER, TOO_LATE, Change, Difference, Output, body_of, due_of, seal
 from streams.core.targets import CASE_GAP, CHAIN_GAP, KEPT
 
 INTERACTIONS: Final = "interactions"
@@ -93,17 +93,16 @@ class Assemble:
         if old is None and now >= due:
             return Change(value=None, outputs=late_letters(records), counts=too_late(records))
         if is_nothing_yet(live):
-            return nothing(key.decode(), state, due, now, counts)
+            return nothing(key.decode(), state, due, counts)
         digest = blake2b(ENCODE(folded) + customer.encode(), digest_size=8).digest()
         outputs: tuple[Output, ...] = ()
         bookings = () if state.sent_to else (ONE_SENT,)
         if digest != state.digest:
             folded.version = state.version = state.version + 1
-            told = ((NOW, now.to_bytes(8, "big")),)
-            outputs = (Output(INTERACTIONS, customer.encode(), ENCODE(folded), None, told),)
+            outputs = (Output(INTERACTIONS, customer.encode(), ENCODE(folded)),)
             if state.sent_to and state.sent_to != customer:
                 moved = ENCODE(Moved(folded.key, folded.version, customer))
-                outputs = (Output(INTERACTIONS, state.sent_to.encode(), moved, None, told), *outputs)
+                outputs = (Output(INTERACTIONS, state.sent_to.encode(), moved), *outputs)
             if state.version == 1:
                 counts["interactions_sent_total",] = 1
             if folded.orphan and state.version == 1:
@@ -131,15 +130,14 @@ class Assemble:
         return Change(value=seal(NEVER, ENCODE(self.resets), is_open=False), revisit=added)
 
 
-def nothing(key: str, state: Assembled, due: int, now: int, counts: dict[tuple[str, ...], int]) -> Change:
+def nothing(key: str, state: Assembled, due: int, counts: dict[tuple[str, ...], int]) -> Change:
     """Nothing that counts is known, or is left after a revision: then what was sent is taken back."""
     outputs: tuple[Output, ...] = ()
     bookings: tuple[Difference, ...] = ()
     if state.sent_to:
         state.version += 1
         bookings = (((SENT,), -1),)
-        told = ((NOW, now.to_bytes(8, "big")),)
-        outputs = (Output(INTERACTIONS, state.sent_to.encode(), ENCODE(Moved(key, state.version, "")), None, told),)
+        outputs = (Output(INTERACTIONS, state.sent_to.encode(), ENCODE(Moved(key, state.version, ""))),)
         state.sent_to, state.digest = "", b""
     value = seal(due, ENCODE(state), is_open=False)
     return Change(value=value, due=due, bookings=bookings, outputs=outputs, counts=counts)

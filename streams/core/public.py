@@ -11,7 +11,7 @@ from schemas.records import ChainContact, Moved, ScoredLink, ServiceChain
 from streams.core.chain import Chain
 from streams.core.facts import Account, outcome
 from streams.core.identity import UNIT, readable
-from streams.core.links import Link
+from streams.core.links import Link, weakest
 from streams.core.reading import Reading
 from streams.core.step import Output
 
@@ -30,17 +30,18 @@ Signatures = dict[str, Signature]
 
 def signatures(account: Account) -> Signatures:
     """The signature of each chain."""
-    found: Signatures = {}
-    for chain, link in zip(account.chains, account.weakest, strict=True):
-        worst = PERFECT if link is not None and link.met >= link.asked else link
-        readings, ended, closed = chain.readings, outcome(chain), account.now >= chain.closes_at
-        if len(readings) == 1:
-            only = readings[0]
-            found[chain.id] = (only.moments, len(only.transfers), worst, ended, closed, only.record.key)
-        else:
-            moments, transfers = sum([r.moments for r in readings]), sum([len(r.transfers) for r in readings])
-            found[chain.id] = (moments, transfers, worst, ended, closed, tuple([r.record.key for r in readings]))
-    return found
+    return {c.id: signature(c, worst, account.now) for c, worst in zip(account.chains, account.weakest, strict=True)}
+
+
+def signature(chain: Chain, link: Link | None, now: int) -> Signature:
+    """The signature of one chain, whose weakest link is known."""
+    worst = PERFECT if link is not None and link.met >= link.asked else link
+    readings, ended, closed = chain.readings, outcome(chain), now >= chain.closes_at
+    if len(readings) == 1:
+        only = readings[0]
+        return only.moments, len(only.transfers), worst, ended, closed, only.record.key
+    moments, transfers = sum([r.moments for r in readings]), sum([len(r.transfers) for r in readings])
+    return moments, transfers, worst, ended, closed, tuple([r.record.key for r in readings])
 
 
 def told(
@@ -55,7 +56,7 @@ def told(
         return []
     customer = readable(key.decode())
     outputs = [
-        Output(CHAINS, name(chain.id), ENCODE(service_chain(customer, chain, after[chain.id])))
+        Output(CHAINS, name(chain.id), ENCODE(described(customer, chain, after[chain.id])))
         for chain in account.chains
         if after[chain.id] != before.get(chain.id) or chain.id in moved
     ]
@@ -71,13 +72,17 @@ def name(chain: str) -> bytes:
 
 def service_chains(customer: str, account: Account) -> Iterator[ServiceChain]:
     """The public records of a customer's chains."""
-    signed = signatures(account)
-    for chain in account.chains:
-        yield service_chain(readable(customer), chain, signed[chain.id])
+    for chain, worst in zip(account.chains, account.weakest, strict=True):
+        yield described(readable(customer), chain, signature(chain, worst, account.now))
 
 
-def service_chain(customer: str, chain: Chain, signed: Signature) -> ServiceChain:
-    """One chain. ``weakest`` is the weakest of the links settled so far; ``path`` the teams in order, repeats left out."""
+def service_chain(customer: str, chain: Chain, now: int) -> ServiceChain:
+    """The public record of one chain."""
+    return described(readable(customer), chain, signature(chain, weakest(link for r in chain.readings for link in r.links), now))
+
+
+def described(customer: str, chain: Chain, signed: Signature) -> ServiceChain:
+    """A chain. ``weakest`` is the weakest of the links settled so far; ``path`` the teams in order, repeats left out."""
     links = [link for r in chain.readings for link in r.links]
     if len(links) > 1:
         links.sort(key=lambda link: (link.start, link.id))
