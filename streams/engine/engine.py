@@ -32,7 +32,7 @@ CLOSE_SECONDS: Final = 20
 COMMITS_AT_ONCE: Final = 6
 OPENINGS_AT_ONCE: Final = 4
 PACE_SECONDS: Final = 0.01
-BREATH_SECONDS: Final = 0.005
+BREATH_SECONDS: Final = 0.001
 SEEK_SECONDS: Final = 5.0
 
 Slot = tuple[str, int]
