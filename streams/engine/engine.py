@@ -94,7 +94,7 @@ class Engine:
         self.kafka, self.group, self.clock = kafka, group, clock or Clock()
         self.meters, self.lease = Meters(), Lease(kafka.session)
         self.shards: dict[Slot, Shard] = {}
-        self.away: dict[Slot, tuple[Shard, int]] = {}
+        self.away: dict[Slot, Shard] = {}
         self.opening: dict[Slot, Shard] = {}
         self.refused: dict[Slot, str] = {}
         self.mine: set[Slot] | None = None
@@ -133,8 +133,7 @@ class Engine:
         sources = {(spec.name, n): [(topic, n) for topic in spec.sources] for spec in self.specs.values() for n in range(spec.partitions)}
         self.mine = {slot for slot, needed in sources.items() if not tps.isdisjoint(needed)}
         for slot in [slot for slot in self.away if slot not in self.mine]:
-            shard, _ = self.away.pop(slot)
-            self.ends.add(task := asyncio.create_task(let_go(shard)))
+            self.ends.add(task := asyncio.create_task(let_go(self.away.pop(slot))))
             task.add_done_callback(self.ends.discard)
         self.lease.assigned()
         self.refused = {}
@@ -180,13 +179,14 @@ class Engine:
 
     async def taken_up(self, slot: Slot) -> Shard:
         """The shard that was put away if nobody has had it meanwhile; else a new one, read from its changelog."""
+        losses = self.lease.known
         if slot in self.away:
-            shard, losses = self.away[slot]
+            shard = self.away[slot]
             if await reopen_shard(shard):
                 shard.closing = shard.paused = False
                 del self.away[slot]
-                if losses != self.lease.losses:
-                    shard.served_from = self.lease.settled()
+                if losses != shard.losses:
+                    shard.losses, shard.served_from = losses, self.lease.settled()
                 return shard
             del self.away[slot]
             await let_go(shard)
@@ -198,7 +198,7 @@ class Engine:
             await let_go(shard)
             raise
         self.meters.recovery.labels(*map(str, slot)).set(shard.opened_in)
-        shard.served_from = self.lease.settled()
+        shard.losses, shard.served_from = losses, self.lease.settled()
         del self.opening[slot]
         return shard
 
@@ -207,7 +207,7 @@ class Engine:
         for slot, shard in self.shards.items():
             shard.closing = True
             shard.wake.set()
-            self.away[slot] = shard, self.lease.losses
+            self.away[slot] = shard
         for slot, task in self.tasks.items():
             if slot not in self.shards and slot not in self.refused:
                 task.cancel()
@@ -364,14 +364,9 @@ class Engine:
 
     def served(self) -> dict[str, Served]:
         """What of the shards here may be served, by name. Only while `holds`."""
-        now, found = self.lease.clock(), {}
-        for shard, losses in self.away.values():
-            if losses == self.lease.losses and now >= shard.served_from:
-                found[shard.name] = shard.ledger.served
-        for shard in self.shards.values():
-            if now >= shard.served_from:
-                found[shard.name] = shard.ledger.served
-        return found
+        now, losses = self.lease.clock(), self.lease.losses
+        held = (*self.away.values(), *self.shards.values())
+        return {shard.name: shard.ledger.served for shard in held if shard.losses == losses and now >= shard.served_from}
 
     def ready(self) -> bool:
         """Whether every shard that is ours is open."""

@@ -31,7 +31,7 @@ class Lease:
         self.until = 0.0
         self.asked: float | None = None
         self.joined = 0.0
-        self.losses = 0
+        self.losses = self.known = 0
 
     def confirmed(self, sent: float) -> None:
         """A heartbeat or a join that was sent then has been confirmed."""
@@ -50,7 +50,7 @@ class Lease:
     def answered(self, sent: float) -> None:
         """The request to join that was sent then has been answered: everybody of this generation has joined."""
         self.confirmed(sent)
-        self.joined = self.clock()
+        self.joined, self.known = self.clock(), self.losses
 
     def assigned(self) -> None:
         """It is known which shards are ours, and those that are not any more have been put away."""

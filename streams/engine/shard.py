@@ -96,7 +96,7 @@ class Shard:
         self.last_record = 0
         self.defects = 0
         self.untimely: set[bytes] = set()
-        self.served_from = 0.0
+        self.served_from, self.losses = 0.0, 0
         self.read, self.total = 0, 0
         self.opened_in = 0.0
 

@@ -1,0 +1,146 @@
+"""What came of counting: every number once in each topic that numbers go through, and in every state as many as were sent."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from streams.engine.ledger import AMOUNTS
+from streams.engine.ledger import SERIES as TOTAL
+from streams.engine.takeover import is_state
+from streams.settings import Settings
+from tests.counting import HEADER, READ_STATE
+from tests.soak.counting import DEAD, IN, MIDDLE, OUT, STATES
+
+READ_BYTES: Final = 4 << 20
+
+Record = ConsumerRecord[bytes, bytes]
+
+
+@dataclass
+class Log:
+    """A topic, read on from where it was read before. ``values`` and ``keys`` count; ``newest`` has the last value of each key."""
+
+    name: str
+    partitions: int
+    positions: dict[int, int] = field(default_factory=dict)
+
+    async def read(self, consumer: AIOKafkaConsumer) -> int:
+        """What has been committed since; how many records that were."""
+        places = [TopicPartition(self.name, n) for n in range(self.partitions)]
+        consumer.assign(places)
+        for place in places:
+            consumer.seek(place, self.positions.get(place.partition, 0))
+        ends = await consumer.end_offsets(places)
+        number = 0
+        while any([await consumer.position(place) < ends[place] for place in places]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                number += len(records)
+                for record in records:
+                    self.take(record)
+        for place in places:
+            self.positions[place.partition] = await consumer.position(place)
+        return number
+
+    def take(self, record: Record) -> None:
+        """Takes notice of one record."""
+        raise NotImplementedError
+
+
+@dataclass
+class Numbers(Log):
+    """A topic of numbers: how often each is there, and how many of each key. Those below 0 are counted apart: nobody can count them."""
+
+    values: Counter[int] = field(default_factory=Counter)
+    poison: Counter[int] = field(default_factory=Counter)
+    keys: Counter[bytes] = field(default_factory=Counter)
+
+    def take(self, record: Record) -> None:
+        """Counts a number, whether alone or as an event."""
+        assert record.value is not None
+        assert record.key is not None
+        number = int(record.value.removeprefix(b'{"i":').removesuffix(b"}"))
+        if number < 0:
+            self.poison[number] += 1
+        else:
+            self.values[number] += 1
+            self.keys[record.key] += 1
+
+
+@dataclass
+class States(Log):
+    """A changelog: how many events the state of each key has counted, and how many the ledger of each partition."""
+
+    keys: Counter[bytes] = field(default_factory=Counter)
+    totals: dict[tuple[int, bytes], int] = field(default_factory=dict)
+
+    def take(self, record: Record) -> None:
+        """Keeps what is newest."""
+        assert record.value is not None
+        assert record.key is not None
+        if is_state(record.key):
+            self.keys[record.key] = READ_STATE.decode(record.value[HEADER:]).n
+        elif record.key.startswith(TOTAL):
+            self.totals[record.partition, record.key] = AMOUNTS.decode(record.value).net
+
+
+@dataclass
+class Verdict:
+    """How what is there differs from what was sent."""
+
+    missing: int
+    repeated: int
+
+    def __bool__(self) -> bool:
+        """Whether it differs."""
+        return bool(self.missing or self.repeated)
+
+    def __str__(self) -> str:
+        return f"{self.missing:,} missing, {self.repeated:,} repeated" if self else "exact"
+
+
+def compared(expected: Counter[int] | Counter[bytes], actual: Counter[int] | Counter[bytes]) -> Verdict:
+    """What is missing, and what is there too often or was never sent."""
+    keys = expected.keys() | actual.keys()
+    differences = [actual[key] - expected[key] for key in keys]  # type: ignore[index]  # both of one kind
+    return Verdict(-sum(n for n in differences if n < 0), sum(n for n in differences if n > 0))
+
+
+class Counted:
+    """All topics of a counting soak."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.numbers = {name: Numbers(settings.topic(name), settings.partitions) for name in (IN, MIDDLE, OUT, DEAD)}
+        self.states = {stage: States(settings.topic(name), settings.partitions) for stage, name in STATES.items()}
+
+    async def read(self) -> int:
+        """Reads on everywhere; how many records that were."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.broker, auto_offset_reset="earliest", enable_auto_commit=False,
+            isolation_level="read_committed", max_partition_fetch_bytes=READ_BYTES,
+        )  # fmt: skip
+        await consumer.start()
+        try:
+            return sum([await log.read(consumer) for log in (*self.numbers.values(), *self.states.values())])
+        finally:
+            await consumer.stop()
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """By what was compared with what was sent."""
+        sent = self.numbers[IN]
+        found = {
+            f"outputs of {stage}": compared(sent.values, self.numbers[name].values)
+            for stage, name in zip(STATES, (MIDDLE, OUT), strict=True)
+        }
+        found |= {f"states of {stage}": compared(sent.keys, states.keys) for stage, states in self.states.items()}
+        for stage, states in self.states.items():
+            found[f"ledger of {stage}"] = compared(Counter({0: sent.values.total()}), Counter({0: sum(states.totals.values())}))
+        found["dead letters"] = compared(sent.poison, self.numbers[DEAD].poison)
+        return found
+
+    def is_exact(self) -> bool:
+        """Whether everything sent was counted once."""
+        return not any(self.verdicts().values())

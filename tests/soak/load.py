@@ -1,0 +1,90 @@
+"""Records to Kafka at a steady rate."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+from typing import Final
+
+from schemas.events import Event
+from streams.core.targets import DAY
+from streams.publishing import Parcel, home, parcel, sending
+from streams.settings import Settings
+from streams.simulate import simulate
+from streams.topics import INPUTS
+
+TICK_SECONDS: Final = 0.04
+DAYS_OF_A_RUN: Final = 6
+EVENTS_OF_A_CUSTOMER: Final = 2.0
+"""How many events a customer has in a day, about."""
+DAYS_AGO: Final = 40
+WEEK: Final = 7 * DAY
+MONDAY: Final = 4 * DAY  # 1 January 1970 was a Thursday
+KEYS: Final = 2_000
+
+
+@dataclass
+class Load:
+    """Sends ``parcels`` at a rate until an instant of the monotonic clock. ``sent`` says how many Kafka has."""
+
+    address: str
+    topics: Iterable[str]
+    parcels: Iterator[Parcel]
+    rate: float
+    until: float
+    sent: int = 0
+    longest_wait: float = 0.0
+
+    async def run(self) -> None:
+        """All of it; returns when Kafka has everything. What is held up by Kafka is sent as soon as it can be."""
+        started = time.monotonic()
+        async with sending(self.address, self.topics) as sender:
+            while (now := time.monotonic()) < self.until:
+                for one in islice(self.parcels, max(0, int((now - started) * self.rate) - self.sent)):
+                    await sender.put(one)
+                    self.sent += 1
+                await sender.send_all()
+                self.longest_wait = max(self.longest_wait, time.monotonic() - now)
+                await asyncio.sleep(TICK_SECONDS)
+            await sender.flush()
+            assert sender.acknowledged.total() == self.sent
+
+
+def monday(wall: float) -> int:
+    """The Monday (ms) some weeks before ``wall`` (s): no event lies in the future, and no chain is old enough to be archived."""
+    ago = int(wall * 1000) - DAYS_AGO * DAY
+    return ago - (ago - MONDAY) % WEEK
+
+
+@dataclass(frozen=True)
+class Centre:
+    """The simulated contact centre: its events are the same ones whenever they are asked for."""
+
+    seed: int
+    start: int
+    expected: float
+
+    def events(self, number: int | None = None) -> Iterator[Event]:
+        """In order of publication: disorder, late ones, duplicates, publishers' resets."""
+        customers = max(50, round(self.expected / DAYS_OF_A_RUN / EVENTS_OF_A_CUSTOMER))
+        return islice(simulate(seed=self.seed, customers=customers, days=float("inf"), start=self.start, resets=True), number)
+
+    def parcels(self, settings: Settings) -> Iterator[Parcel]:
+        """The same as their publishers send them."""
+        topics = {name: settings.topic(name) for name in INPUTS}
+        return (parcel(event, topics[home(event)]) for event in self.events())
+
+    def newest(self, number: int) -> int:
+        """The last instant (ms) of so many events."""
+        return max(event.at for event in self.events(number))
+
+
+def numbered(topic: str, seed: int) -> Iterator[Parcel]:
+    """Numbers from 0 on, each for a key of some thousands."""
+    chance = Random(f"{seed} keys")
+    number = 0
+    while True:
+        yield Parcel(topic, b"key-%d" % chance.randrange(KEYS), b'{"i":%d}' % number)
+        number += 1
