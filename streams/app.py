@@ -82,6 +82,7 @@ def specs(settings: Settings) -> tuple[Spec, Spec]:
         topics={name: settings.topic(name) for name in (MOMENTS, CHAINS, DEAD_LETTERS)},
         outputs=outputs(MOMENTS, CHAINS, DEAD_LETTERS),
         after=ASSEMBLE,
+        trims=True,
     )
     return assemble, stitch
 

@@ -8,7 +8,7 @@ from faust.app.base import App
 
 from streams.engine.engine import Engine
 from streams.engine.slices import Slice
-from streams.engine.watch import mirror
+from streams.engine.watch import mirror, trim
 
 FETCHES_WAITING: Final = 4
 RECORDS_AT_ONCE: Final = 8_000
@@ -46,6 +46,7 @@ def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
         declare(app, spec.name, spec.sources)
 
     app.task()(partial(mirror, engine))
+    app.task()(partial(trim, engine))
     return app
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 BATCH_BYTES: Final = 1 << 20
@@ -26,6 +27,10 @@ class Kafka:
     bootstrap: str
     session: float = 10.0
     security: Mapping[str, Any] = field(default_factory=dict)
+
+    def administrator(self) -> AIOKafkaAdminClient:
+        """A client for topics."""
+        return AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=REQUEST_SECONDS * 1000, **self.security)
 
     def consumer(self) -> AIOKafkaConsumer:
         """A consumer without a group, which sees what has committed."""

@@ -33,6 +33,7 @@ class Spec:
 
     ``sources`` are co-partitioned topics: a shard is partition n of all of them. ``topics``: the stage's names of its outputs → topic.
     ``feeds``: outputs that another stage reads, which carry this shard's now. ``after``: the stage whose outputs this one reads.
+    ``trims``: its sources are nobody else's, and records that have been committed are deleted.
     """
 
     name: str
@@ -45,3 +46,4 @@ class Spec:
     outputs: Mapping[str, int] = field(default_factory=dict)
     feeds: frozenset[str] = frozenset()
     after: str = ""
+    trims: bool = False

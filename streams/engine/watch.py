@@ -5,6 +5,10 @@ import logging
 import time
 from typing import Final
 
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
+from aiokafka.errors import KafkaError
+
 from streams.engine.balance import draw, told
 from streams.engine.engine import Engine, Slot
 
@@ -13,6 +17,7 @@ log = logging.getLogger(__name__)
 MIRROR_SECONDS: Final = 5
 WATCH_SECONDS: Final = 1
 STUCK_SECONDS: Final = 60
+TRIM_SECONDS: Final = 60
 ASSIGNED_SECONDS: Final = 120
 REST_SECONDS: Final = 0.02
 """The trial balance takes pieces of some milliseconds, and rests so long between them."""
@@ -40,6 +45,30 @@ async def watch(engine: Engine) -> None:
         gauge(engine)
         for why in stuck(engine, moved, time.monotonic()):
             engine.leave(why)
+
+
+async def trim(engine: Engine) -> None:
+    """Deletes what stages have committed of topics that nobody else reads, again and again."""
+    while True:
+        await asyncio.sleep(TRIM_SECONDS)
+        try:
+            await trim_all(engine)
+        except KafkaError as error:
+            log.info("not trimmed: %r", error)
+
+
+async def trim_all(engine: Engine) -> None:
+    """Deletes the records that the shards here have committed. KafkaError."""
+    shards = [shard for shard in engine.shards.values() if shard.spec.trims]
+    read = {TopicPartition(topic, s.partition): RecordsToDelete(at) for s in shards for topic, at in s.committed.items() if at}
+    if not read:
+        return
+    admin = engine.kafka.administrator()
+    try:
+        await admin.start()
+        await admin.delete_records(read)
+    finally:
+        await admin.close()
 
 
 async def balance(engine: Engine, every: float) -> None:
