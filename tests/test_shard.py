@@ -340,6 +340,16 @@ async def test_a_commit_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
         await shard.commit()
 
 
+async def test_a_transaction_leaves_nothing_to_commit() -> None:
+    """What it counts of itself is shown with it, and is no reason for the next."""
+    shard = await opened()
+    shard.apply(part(events(1)))
+    await shard.commit()
+
+    assert not shard.has_work()
+    assert shard.meters.counters["bookings_total"].labels("added")._value.get() == 1  # noqa: SLF001 - what a scrape would show
+
+
 async def test_a_position_alone_is_in_no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction ends in a marker, which moves a position: it is not a reason for the next transaction at once."""
     shard = await opened()

@@ -282,6 +282,7 @@ class Shard:
     async def commit(self) -> None:
         """One transaction: changed state, totals, positions, outputs. Raises if its outcome is not known to be good."""
         started = time.monotonic()
+        self.book()
         done, self.pending = self.pending, Pending()
         positions = dict(self.positions)
         batches, taken = self.build(done)
@@ -295,7 +296,6 @@ class Shard:
 
     def build(self, done: Pending) -> tuple[list[tuple[str, int, BatchBuilder]], list[Taken]]:
         """Everything that goes into one transaction, as it is at this moment."""
-        self.book()
         self.ledger.grow_up(time.monotonic())
         records, taken = self.ledger.take()
         values = self.store.values
