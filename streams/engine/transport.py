@@ -125,6 +125,8 @@ class Thread(driver.AIOKafkaConsumerThread):
     async def _mirror(self, offsets: Mapping[TP, int]) -> None:
         ours = self.assignment()
         known = {TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in ours}
+        if not known:
+            return
         try:
             await self._ensure_consumer().commit(known)
         except KafkaError as error:
