@@ -83,6 +83,20 @@ class Cluster:
         """Retention takes what lies before."""
         self.firsts[topic, partition] = first
 
+    @property
+    def client(self) -> Any:
+        """Whom one asks for metadata."""
+        return SimpleNamespace(get_random_node=lambda: 0, send=self.send)
+
+    async def send(self, _: int, request: Any) -> Any:
+        """Metadata of topics, as version 12 of the protocol has them."""
+        return SimpleNamespace(topics=[self.described(name) for name in request.names])
+
+    def described(self, name: str) -> tuple[Any, ...]:
+        """One topic."""
+        error = 0 if name in self.ids else UnknownTopicOrPartitionError.errno
+        return error, name, self.ids.get(name, 0).to_bytes(16, "big"), False, [None] * self.partitions(name)
+
     def fence(self, transactional_id: str) -> tuple[int, int]:
         """Starts a producer: nobody who had this id before may write any more."""
         pid, epoch = self.owners.get(transactional_id, (1_000 + len(self.owners), -1))
@@ -112,6 +126,7 @@ class Producer:
         self.identity = (-1, -1)
         self.sent: list[tuple[str, int, Batch]] = []
         self.create_batch = Batch
+        self.client = cluster.client
 
     @property
     def _txn_manager(self) -> Any:
@@ -166,7 +181,7 @@ class Reader:
         self.cluster = cluster
         self.at: dict[Any, int] = {}
         self.paused: set[Any] = set()
-        self._client = SimpleNamespace(get_random_node=lambda: 0, send=self.send)
+        self._client = cluster.client
 
     async def start(self) -> None:
         """Connects."""
@@ -218,16 +233,6 @@ class Reader:
             self.cluster.reads += len(part)
             found[tp] = [record for record in part if record is not None]
         return found
-
-    async def send(self, _: int, request: Any) -> Any:
-        """Metadata of topics, as version 12 of the protocol has them."""
-        return SimpleNamespace(topics=[self.described(name) for name in request.names])
-
-    def described(self, name: str) -> tuple[Any, ...]:
-        """One topic."""
-        known = name in self.cluster.ids
-        error = 0 if known else UnknownTopicOrPartitionError.errno
-        return error, name, self.cluster.ids.get(name, 0).to_bytes(16, "big"), False, [None] * self.cluster.partitions(name)
 
 
 @dataclass(frozen=True)

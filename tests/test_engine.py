@@ -121,7 +121,7 @@ class World:
         self.cluster.publish("in", 0, *[(b"k", b"") for _ in numbers])
         await self.engine.apply(part(events(*numbers, first=first)))
         shard = self.engine.shards["count", 0]
-        await until(lambda: shard.committed == shard.positions)
+        await until(lambda: shard.committed == shard.positions and not shard.has_work())
 
     def served(self) -> dict[str, int]:
         """What a scrape would show at this moment: events counted by shard."""
@@ -224,7 +224,7 @@ async def test_what_is_folded_commits_before_a_shard_is_put_away(world: World) -
     await world.engine.put_away()
 
     assert (world.engine.shards, set(world.engine.away)) == ({}, {("count", 0), ("count", 1)})
-    assert world.engine.away["count", 0].committed == {"in": 1}
+    assert world.engine.away["count", 0][0].committed == {"in": 1}
 
 
 async def test_a_shard_that_nobody_had_meanwhile_is_not_read_again(world: World) -> None:
