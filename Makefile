@@ -13,8 +13,8 @@ is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_inf
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## (still to come) real Kafka, a worker and a simulated contact center
-	$(error demo: does not exist yet, it comes with the worker)
+demo: $(STAMP) ## real Kafka, a worker and a simulated contact center, live (ARGS="--for 60 --seed 7")
+	@$(BIN)/karar demo $(ARGS)
 
 test: $(STAMP) ## run every test; schemas and streams/core must be covered to 95 %
 	@$(BIN)/pytest --cov --cov-fail-under=95

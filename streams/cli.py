@@ -16,6 +16,7 @@ from schemas.sources import FORMATS
 from streams.broker import BrokerError
 from streams.commands.files import BadDataError, Intake, check_outputs, open_format, opened, reading, standard_output, tell, writing
 from streams.core.targets import FOREVER
+from streams.demo import WorkerError
 from streams.given import identity_of, rules_of
 from streams.replay import Replay
 from streams.settings import Settings, instant_of, rows, topic_name
@@ -27,7 +28,6 @@ app = typer.Typer(
 )  # fmt: skip
 
 COMING: Final = {
-    "demo": "real Kafka, a worker and a simulated contact center",
     "forget": "erases a customer",
 }
 DEBUG: Final = "--debug"
@@ -176,6 +176,20 @@ def worker() -> None:
 
 
 @app.command()
+def demo(
+    *,
+    seconds: Annotated[
+        float | None, typer.Option("--for", metavar="SECONDS", min=0, help="End so long after it went live; default: at Ctrl-C.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed, the same days.")] = 1,
+) -> None:
+    """Show it all at work: real Kafka, one worker, and a contact center with branches, two days of it and then live."""
+    from streams.commands import demo as command  # noqa: PLC0415 - the others start without it
+
+    command.run(os.environ, terminal(), seconds, seed)
+
+
+@app.command()
 def schemas(*, check: Annotated[bool, typer.Option("--check", help="Only compare; exit 1 when they drift.")] = False) -> None:
     """Write JSON Schema and AsyncAPI to schemas/published, or check them."""
     import schemas as package  # noqa: PLC0415
@@ -293,7 +307,7 @@ def failed(error: Exception) -> int:
         return 1
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     typer.echo(f"karar: {' '.join(text.split())}", err=True)
-    if isinstance(error, BadDataError | BrokerError):
+    if isinstance(error, BadDataError | BrokerError | WorkerError):
         return 1
     if isinstance(error, ValueError) or hasattr(error, "format_message"):
         return 2

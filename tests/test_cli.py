@@ -162,7 +162,7 @@ def test_no_command_shows_the_help_and_nothing_else(tmp_path: Path) -> None:
     assert "replay" in said.out
 
 
-@pytest.mark.parametrize("command", ["demo", "forget"])
+@pytest.mark.parametrize("command", ["forget"])
 def test_a_command_still_to_come_says_so(tmp_path: Path, command: str) -> None:
     """Commands still to come say so in one line, exit 2, whatever they are given."""
     for arguments in ((command,), (command, "FILE", "--format", "csv", "--for", "3")):

@@ -1,0 +1,320 @@
+"""`karar demo`: what it shows is alive and true, and nothing of it stays."""
+
+import asyncio
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from rich.console import Console
+
+from schemas.events import Event, Queued
+from streams.connection import administrator
+from streams.core.identity import Identity
+from streams.core.targets import Rules
+from streams.demo import WorkerError
+from streams.demo.attendant import MOST_STARTS, Attendant
+from streams.demo.centre import DAY, happenings
+from streams.demo.reading import Figures, Ready, figures, ready, worst
+from streams.demo.screen import State, line, shown
+from streams.demo.today import Today
+from streams.replay import Replay
+from streams.simulate import simulate
+from tests.command import BIN, PLAIN
+from tests.worker import free_port, page, wait_for
+
+NOW: Final = 1_795_341_600_000
+
+
+# -- The centre --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def events() -> list[Event]:
+    """Two days until now and the first minutes live."""
+    return list(itertools.takewhile(lambda x: x.at < NOW + 300_000, happenings(NOW, seed=1)))
+
+
+def test_two_days_have_been_when_it_goes_live(events: list[Event]) -> None:
+    """Nothing is older, and every hour of opening has its events."""
+    assert NOW - 2 * DAY <= min(x.at for x in events) < NOW - 2 * DAY + 60_000
+    assert 50_000 < sum(x.at <= NOW for x in events) < 200_000
+    assert {x.channel for x in events} >= {"call", "visit", "chat", "email", "video", "back_office"}
+
+
+def test_something_happens_every_second_whenever_it_starts(events: list[Event]) -> None:
+    """The centre's working day begins with the demo: in the first minutes live there is about an event a second, and no long silence."""
+    live = sorted(x.at for x in events if x.at > NOW)
+
+    assert len(live) > 250
+    assert max(later - earlier for earlier, later in itertools.pairwise(live)) < 10_000
+
+
+def shifted(x: Event, shift: int) -> tuple[str, int, int, int]:
+    """An event's name and instants, so much later."""
+    appointment = x.appointment_at if isinstance(x, Queued) else 0
+    return x.id, x.at + shift, x.promised_by and x.promised_by + shift, appointment and appointment + shift
+
+
+def test_equal_seeds_give_equal_days_at_any_time() -> None:
+    """The same happens, only later, every instant that an event names included; another seed gives other days."""
+    at_once, later, other = (list(itertools.islice(happenings(now, seed), 20_000)) for now, seed in ((NOW, 7), (NOW + 12_345, 7), (NOW, 8)))
+
+    assert [shifted(x, 12_345) for x in at_once] == [shifted(x, 0) for x in later]
+    assert any(isinstance(x, Queued) and x.appointment_at for x in later)
+    assert [x.id for x in other] != [x.id for x in at_once]
+
+
+# -- The screen --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def replay() -> Replay:
+    """A day that was counted without Kafka."""
+    replay = Replay(Rules(), Identity(), partitions=2)
+    for part in replay.slices(simulate(seed=2, customers=1500, days=1.5)):
+        replay.take(part)
+    replay.finish()
+    return replay
+
+
+def test_what_is_read_of_the_metrics_is_what_is_true(replay: Replay) -> None:
+    """Totals less what was retracted, over all shards."""
+    found = figures(replay.metrics().decode())
+    net: Counter[tuple[str, ...]] = Counter()
+    for (series, slot), amount in replay.net().items():
+        if not slot:
+            net[tuple(series.split("\x1f"))] += amount
+
+    for family in "moments_of_truth_total", "handovers_total", "chains_closed_total", "customers_waiting":
+        told = {key: amount for key, amount in found.totals.items() if key[0] == family and amount}
+        assert told == {key: amount for key, amount in net.items() if key[0] == family and amount}
+
+
+def text_of(state: State) -> str:
+    """A screen as text."""
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(shown(state))
+    return console.export_text()
+
+
+CHAIN: Final[dict[str, Any]] = {
+    "score": 0.25, "activity": 2, "moments": 1, "transfers": 2, "weakest": {"kind": "wait"}, "why": "The wait for A is the weakest link.",
+    "contacts": [{"channel": "call", "teams": ["A", "B"]}, {"channel": "visit", "teams": []}],
+}  # fmt: skip
+
+
+def test_the_screen_shows_how_things_stand(replay: Replay) -> None:
+    """Moments, chains, queues, teams, weakest links, the worst chain and why, the worker and where it answers."""
+    state = State(
+        address="http://127.0.0.1:6066", pid=7, live=61, published=1.5, counted=1.2, today=12, figures=figures(replay.metrics().decode()),
+        ready=Ready(16, 16, 1000), worst=CHAIN,
+    )  # fmt: skip
+    state.before = state.moments - 5
+    screen = text_of(state)
+
+    for told in (
+        f"{state.moments:,} moments of truth, 12 today, 5 since it went live: ", "chains open; closed: ", "live for 1:01",
+        "16 shards, 1.5 events/s published, 1.2 counted, lag 0", "http://127.0.0.1:6066/metrics", "worker 7, started again 0 times",
+        "Waiting", "In conversation", "Weakest links of closed chains", "Teams", "front",
+        "call A → B → visit (nobody); 1 moment, 2 transfers, score 0.25", "The wait for A is the weakest link.",
+    ):  # fmt: skip
+        assert told in screen
+    assert line(state).startswith(f"1:01  {state.moments:,} moments (+5), ")
+
+
+def test_the_screen_says_how_far_the_worker_is() -> None:
+    """Before there is anything to count, and why a shard is refused."""
+    assert "the worker starts" in text_of(State())
+    assert line(State(ready=Ready(16, 3))) == "0:00  the worker catches up: 3 of 16 shards have, 0 moments"
+    assert "refused: stitch-0: newer rules" in line(State(ready=Ready(16, 3, why="stitch-0: newer rules")))
+
+
+def test_the_worst_chain_is_the_weakest_that_was_active_last() -> None:
+    """A chain without a weakest link is none."""
+    chains = [CHAIN, CHAIN | {"activity": 3}, CHAIN | {"score": 0.5, "activity": 9}, CHAIN | {"score": 0, "weakest": None}]
+
+    assert worst({"chains": chains}) == chains[1]
+    assert worst({"chains": chains[3:]}) is None
+
+
+def test_readiness_is_summed_up() -> None:
+    """Of positions only those in publishers' topics count: theirs have no markers."""
+    shards = [
+        {"name": "assemble-0", "state": "open", "why": "", "position": {"k.calls": 5, "k.visits": 2, "k.assemble.forward": 3}},
+        {"name": "stitch-0", "state": "catching up", "why": "", "position": {"k.interactions": 9}},
+        {"name": "stitch-1", "state": "refused", "why": "newer rules", "position": {}},
+    ]
+
+    assert ready({"shards": shards}) == Ready(3, 1, 7, "newer rules")
+
+
+def test_moments_of_today_are_booked_less_retracted() -> None:
+    """Since midnight, and with a person; what is no such record is passed over."""
+    today = Today("", "moments", 1, NOW)
+    told: list[tuple[int, str, str]] = [
+        (NOW, "booked", "human"), (NOW - NOW % DAY, "booked", "human"), (NOW - NOW % DAY - 1, "booked", "human"), (NOW, "booked", "bot"),
+        (NOW, "retracted", "human"),
+    ]  # fmt: skip
+    for at, state, actor in told:
+        today.take(json.dumps({"at": at, "state": state, "actor": actor, "team": "A"}).encode())
+    today.take(b"noise")
+
+    assert today.number == 1
+
+
+def test_figures_of_nothing_are_nothing() -> None:
+    """A worker that has no shard yet."""
+    assert figures("# HELP karar_shards x\nkarar_shards 0.0\n") == Figures()
+
+
+# -- The worker --------------------------------------------------------------------------------------------------------
+
+
+def attend(folder: Path, script: str) -> tuple[Attendant, str]:
+    """A worker that is a script of ours, and why it could not run."""
+    attendant = Attendant(PLAIN, folder / "worker.log", (sys.executable, "-c", script))
+    with pytest.raises(WorkerError) as error:
+        asyncio.run(attendant.run())
+    return attendant, str(error.value)
+
+
+def test_a_worker_that_asks_for_it_is_started_again(tmp_path: Path) -> None:
+    """Status 70; so is one that was killed. Any other end is the demo's, with what the worker said."""
+    lives = tmp_path / "lives"
+    script = f"""
+import os, pathlib, signal, sys
+lives = pathlib.Path({str(lives)!r})
+life = len(lives.read_text()) if lives.exists() else 0
+lives.write_text("x" * (life + 1))
+if life == 0: sys.exit(70)
+if life == 1: os.kill(os.getpid(), signal.SIGKILL)
+print("karar: no such thing"); sys.exit(2)
+"""
+    attendant, why = attend(tmp_path, script)
+
+    assert attendant.restarts == 2
+    assert why == f"the worker ended with status 2: no such thing; its log is {attendant.log}"
+
+
+def test_a_worker_that_cannot_start_is_not_started_for_ever(tmp_path: Path) -> None:
+    """Some starts within a minute are enough to know."""
+    attendant, why = attend(tmp_path, "raise SystemExit(70)")
+
+    assert attendant.restarts == MOST_STARTS - 1
+    assert why == f"the worker ended {MOST_STARTS} times within a minute: it said nothing; its log is {attendant.log}"
+
+
+# -- All of it ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def demonstrating(folder: Path, kafka: str, *arguments: str, **more: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A demo in a process of its own, and its worker's port; ended if it is still there after the block."""
+    port = free_port()
+    environment = PLAIN | {"KARAR_BROKER": kafka, "KARAR_WEB_PORT": str(port), "TMPDIR": str(folder), "KARAR_PARTITIONS": "3"} | more
+    command = [str(BIN), "demo", *arguments]
+    with subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, port
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+
+
+def topics(kafka: str) -> set[str]:
+    """The names of all topics."""
+
+    async def ask() -> set[str]:
+        async with administrator(kafka) as admin:
+            return set(await admin.list_topics())
+
+    return asyncio.run(ask())
+
+
+def total(found: Figures, family: str, having: Callable[[tuple[str, ...]], bool] = lambda _: True) -> int:
+    """What a family comes to."""
+    return sum(amount for key, amount in found.totals.items() if key[0] == family and having(key[1:]))
+
+
+def crossed(port: int) -> list[dict[str, Any]]:
+    """Open chains that began with a call and went on at a counter. One such search at a time is made, and the demo makes some, too."""
+    told: dict[str, Any] = {}
+
+    def asked() -> bool:
+        told.update(json.loads(page(port, "/chains?open=1&sort=moments&limit=200")))
+        return "chains" in told
+
+    wait_for(asked)
+    chains = told["chains"]
+    channels = [[contact["channel"] for contact in chain["contacts"]] for chain in chains]
+    return [chain for chain, row in zip(chains, channels, strict=True) if row[0] == "call" and "visit" in row]
+
+
+@pytest.mark.slow
+def test_the_demo_is_alive_and_true_and_leaves_nothing(tmp_path: Path, kafka: str) -> None:
+    """Moments rise, and there are waits, handovers, open and closed chains, weakest links of calls and of visits.
+
+    There are chains that began with a call and went on at a counter. It ends by itself with exit 0: no process, no topic and no file stays.
+    """
+    before = topics(kafka)
+    with demonstrating(tmp_path, kafka, "--for", "25") as (process, port):
+        wait_for(lambda: json.loads(page(port, "/readyz") or "{}").get("ready"))
+        wait_for(lambda: total(figures(page(port, "/metrics")), "moments_of_truth_total") > 8_000)
+        time.sleep(2)
+        text = page(port, "/metrics")
+        early = figures(text)
+        wait_for(lambda: total(figures(page(port, "/metrics")), "moments_of_truth_total") > total(early, "moments_of_truth_total"), 20)
+        chains = crossed(port)
+        assert any(path.name.startswith("karar-demo-") for path in tmp_path.iterdir())
+        out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err) == (0, "")
+    assert "karar_wait_seconds_count" in text
+    assert total(early, "customers_waiting") > 0
+    assert total(early, "handovers_total", lambda labels: labels[3] == "accepted") > 100
+    assert total(early, "chains_open") > 100
+    assert total(early, "chains_closed_total") > 100
+    assert total(early, "weakest_links_total", lambda labels: labels[0] == "service" and labels[1] == "wait") > 0
+    assert total(early, "weakest_links_total", lambda labels: "/" in labels[0] and labels[1] != "none") > 0
+    assert chains
+    assert any(chain["weakest"] and chain["why"] for chain in chains)
+    assert "events of the last two days published in " in out
+    assert "Worst open chain" in out
+    assert out.splitlines()[-1] == "everything that was started has been stopped"
+    assert topics(kafka) <= before
+    assert list(tmp_path.iterdir()) == []
+    assert page(port, "/healthz") == ""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_demo_in_order(tmp_path: Path, kafka: str) -> None:
+    """At any time, with exit 0 and nothing left."""
+    with demonstrating(tmp_path, kafka) as (process, port):
+        wait_for(lambda: page(port, "/healthz"))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err) == (0, "")
+    assert out.splitlines()[-1] == "everything that was started has been stopped"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_run_ends_the_demo_with_one_line(tmp_path: Path, kafka: str) -> None:
+    """What the worker said, and its log, which stays for whoever wants to know more; exit 1."""
+    with demonstrating(tmp_path, kafka, KARAR_TARGETS="/no/such/file") as (process, _):
+        _, err = process.communicate(timeout=60)
+    log = next(tmp_path.glob("karar-demo-*/worker.log"))
+
+    assert process.returncode == 1
+    assert err == f"karar: the worker ended with status 2: /no/such/file: cannot be read: No such file or directory; its log is {log}\n"
