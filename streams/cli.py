@@ -179,7 +179,8 @@ def worker() -> None:
 def demo(
     *,
     seconds: Annotated[
-        float | None, typer.Option("--for", metavar="SECONDS", min=0, help="End so long after it went live; default: at Ctrl-C.")
+        float | None,
+        typer.Option("--for", metavar="SECONDS", min=0, help="End so long after it has caught up; default: at Ctrl-C."),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed, the same days.")] = 1,
 ) -> None:

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from streams.demo.today import Today
 from streams.replay import Replay
 from streams.simulate import simulate
 from tests.command import BIN, PLAIN
-from tests.worker import free_port, page, wait_for
+from tests.worker import at_the_end, free_port, page, wait_for
 
 NOW: Final = 1_795_341_600_000
 
@@ -47,7 +46,7 @@ def events() -> list[Event]:
 def test_two_days_have_been_when_it_goes_live(events: list[Event]) -> None:
     """Nothing is older, and every hour of opening has its events."""
     assert NOW - 2 * DAY <= min(x.at for x in events) < NOW - 2 * DAY + 60_000
-    assert 50_000 < sum(x.at <= NOW for x in events) < 200_000
+    assert 100_000 < sum(x.at <= NOW for x in events) < 250_000
     assert {x.channel for x in events} >= {"call", "visit", "chat", "email", "video", "back_office"}
 
 
@@ -55,7 +54,7 @@ def test_something_happens_every_second_whenever_it_starts(events: list[Event]) 
     """The centre's working day begins with the demo: in the first minutes live there is about an event a second, and no long silence."""
     live = sorted(x.at for x in events if x.at > NOW)
 
-    assert len(live) > 250
+    assert len(live) > 350
     assert max(later - earlier for earlier, later in itertools.pairwise(live)) < 10_000
 
 
@@ -267,10 +266,10 @@ def test_the_demo_is_alive_and_true_and_leaves_nothing(tmp_path: Path, kafka: st
     There are chains that began with a call and went on at a counter. It ends by itself with exit 0: no process, no topic and no file stays.
     """
     before = topics(kafka)
-    with demonstrating(tmp_path, kafka, "--for", "25") as (process, port):
+    with demonstrating(tmp_path, kafka, "--for", "20") as (process, port):
         wait_for(lambda: json.loads(page(port, "/readyz") or "{}").get("ready"))
-        wait_for(lambda: total(figures(page(port, "/metrics")), "moments_of_truth_total") > 8_000)
-        time.sleep(2)
+        wait_for(lambda: total(figures(page(port, "/metrics")), "moments_of_truth_total") > 10_000)
+        wait_for(lambda: at_the_end(port))
         text = page(port, "/metrics")
         early = figures(text)
         wait_for(lambda: total(figures(page(port, "/metrics")), "moments_of_truth_total") > total(early, "moments_of_truth_total"), 20)

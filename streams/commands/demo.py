@@ -39,6 +39,8 @@ LINE_SECONDS: Final = 5.0
 ASK_SECONDS: Final = 1.0
 WORST_SECONDS: Final = 3.0
 LOOKS: Final = 10
+CATCH_UP_SECONDS: Final = 120
+"""So long the worker may take to catch up with the past before its time counts all the same."""
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TELLING: Final = {"KARAR_LOG": "console", "KARAR_SERIES_BIRTH_SECONDS": "0", "KARAR_WEB_HOST": "127.0.0.1"}
 """How the demo's worker runs unless the environment says otherwise."""
@@ -64,7 +66,7 @@ def worker_environment(environment: Mapping[str, str], address: str) -> dict[str
     given = TELLING | dict(environment) | {"KARAR_BROKER": address, "KARAR_CLOCK": "wall", "KARAR_ADAPTERS": ""}
     if value(environment, "KARAR_BROKER"):
         given["KARAR_PREFIX"] = f"{value(environment, 'KARAR_PREFIX')}-demo-{token_hex(3)}"
-    if not environment.get("KARAR_WEB_PORT", "").strip():
+    if environment.get("KARAR_WEB_PORT", "").strip() in {"", "0"}:
         given["KARAR_WEB_PORT"] = str(port_for(DEFAULT_PORT))
     return given
 
@@ -108,6 +110,7 @@ class Demo:
         self.state = State(address=f"http://127.0.0.1:{settings.web_port}")
         self.stopped = asyncio.Event()
         self.began = 0.0
+        self.live_since: float | None = None
 
     async def run(self, seconds: float | None) -> None:
         """The days that have been, then live until it is stopped. BrokerError, WorkerError: one line."""
@@ -155,7 +158,7 @@ class Demo:
             try:
                 with self.drawing() as draw:
                     while not self.over(seconds):
-                        self.state.live = time.monotonic() - self.began
+                        self.state.live = time.monotonic() - (self.live_since or self.began)
                         draw()
                         await self.pause(tasks)
             finally:
@@ -166,8 +169,9 @@ class Demo:
             self.console.print(shown(self.state))
 
     def over(self, seconds: float | None) -> bool:
-        """Whether it is to end."""
-        return self.stopped.is_set() or (seconds is not None and time.monotonic() - self.began >= seconds)
+        """Whether it is to end: the seconds count from when the worker had caught up, or should have."""
+        since = self.live_since or self.began + CATCH_UP_SECONDS
+        return self.stopped.is_set() or (seconds is not None and time.monotonic() - since >= seconds)
 
     async def pause(self, tasks: list[asyncio.Task[None]]) -> None:
         """Until it is time to draw again; what cannot go on ends everything."""
@@ -187,7 +191,7 @@ class Demo:
 
         def say() -> None:
             nonlocal said
-            if self.state.live >= said + LINE_SECONDS:
+            if not said <= self.state.live < said + LINE_SECONDS:
                 said = self.state.live
                 tell(self.console, line(self.state))
 
@@ -202,7 +206,8 @@ class Demo:
             if (figures := await window.figures()) is not None:
                 state.figures = figures
                 if state.before is None and state.ready.shards and state.ready.caught_up == state.ready.shards:
-                    state.before = state.moments
+                    state.before, self.live_since = state.moments, time.monotonic()
+                    state.published = state.counted = 0.0
                     speeds = Speeds()
             speeds.note(state, publisher.published)
             await asyncio.sleep(ASK_SECONDS)

@@ -10,7 +10,7 @@ from schemas.events import Event
 from streams.simulate import simulate
 
 DAY: Final = 86_400_000
-CUSTOMERS: Final = 25_000
+CUSTOMERS: Final = 40_000
 """So many that something happens every second."""
 THURSDAY_10: Final = 1_767_866_400_000
 """The centre's own time when it goes live: Thursday, 8 January 2026, 10:00. Tuesday and Wednesday have been."""
