@@ -224,7 +224,7 @@ async def test_what_is_folded_commits_before_a_shard_is_put_away(world: World) -
     await world.engine.put_away()
 
     assert (world.engine.shards, set(world.engine.away)) == ({}, {("count", 0), ("count", 1)})
-    assert world.engine.away["count", 0][0].committed == {"in": 1}
+    assert world.engine.away["count", 0].committed == {"in": 1}
 
 
 async def test_a_shard_that_nobody_had_meanwhile_is_not_read_again(world: World) -> None:

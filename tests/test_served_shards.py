@@ -1,6 +1,7 @@
 """Which shards may be served: those that were taken under a membership of the group that nothing has ended since."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +36,10 @@ class Delivery:
     def end_of(self, topic: str, partition: int) -> int | None:  # noqa: ARG002 - the contract's signature
         """Nobody knows."""
         return None
+
+    async def last_offset(self, topic: str, partition: int) -> int:  # noqa: ARG002 - the contract's signature
+        """Nothing is there."""
+        return 0
 
     async def mirror(self, offsets: Any) -> None:
         """Nothing."""
@@ -139,6 +144,7 @@ def test_whoever_joins_as_a_stranger_has_lost_what_he_had(request_: Any, error: 
     async def send(_: Any) -> Answer:
         return Answer(error)
 
-    asyncio.run(confirming(send, lease)(request_))
+    coordinator = SimpleNamespace(_send_req=send, member_id=getattr(request_, "_member_id", "me"))
+    asyncio.run(confirming(coordinator, lease)(request_))
 
     assert lease.losses == losses

@@ -17,7 +17,7 @@ from streams.engine.engine import Engine
 from streams.engine.host import KararApp, build
 from streams.engine.kafka import Kafka
 from streams.engine.ledger import Ledger
-from streams.engine.shard import Spec
+from streams.engine.spec import Spec
 from streams.logs import configure
 from streams.settings import Settings
 from tests.counting import Counting
@@ -108,7 +108,7 @@ def main() -> int:
     pages: Any = app.web
     attach(pages.web_app, app.engine)
     if changes := os.environ.get(CHANGES):
-        from tests.soak.sabotage import change  # noqa: PLC0415 - only where something is to be changed
+        from tests.soak.sabotage import change  # type: ignore[import-untyped] # noqa: PLC0415 - only where something is to be changed
 
         change(changes.split(","))
     use_uvloop()
