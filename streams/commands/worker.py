@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from streams.app import app_of
 from streams.broker import BrokerError
+from streams.broker.kafka import free_port
 from streams.connection import UnreachedError
 from streams.engine.engine import START_AGAIN, Engine
 from streams.engine.host import KararApp
@@ -35,7 +36,8 @@ def worker(environment: Mapping[str, str]) -> int:
     """Runs until SIGTERM or SIGINT; the exit status: 0, or 70 for "start me again". ValueError, BrokerError: one line."""
     settings = Settings.read(environment)
     rules = settled_rules(settings)
-    app = app_of(settings, web={"web_port": settings.web_port, "web_bind": settings.web_host, "web_cors_options": None})
+    port = settings.web_port or free_port()
+    app = app_of(settings, web={"web_port": port, "web_bind": settings.web_host, "web_cors_options": None})
     engine = app.engine
     configure(settings.log, settings.log_level, lambda kind: engine.meters.counters["kafka_retries_total"].labels(kind).inc())
     pages = Pages(identity_of(settings), rules, engine.meters.registry, settings.web_token)
@@ -48,6 +50,7 @@ def worker(environment: Mapping[str, str]) -> int:
     except UnreachedError as error:
         log.critical("leaving, to be started again: %s", error)
         return START_AGAIN
+    log.info("answers at http://%s:%d/", settings.web_host, port)
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, 20, 100)
