@@ -12,12 +12,16 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from streams.broker.kafka import Broker
+from tests.command import PLAIN
+
 ROOT: Final = Path(__file__).parent.parent
 README: Final = ROOT / "README.md"
 ELLIPSIS: Final = "…"
 SECONDS_PER_COMMAND: Final = 120
 
 CONSOLE_BLOCK: Final = re.compile(r"^(?P<indent> *)(?P<fence>`{3,})console *\n(?P<body>.*?)^ *(?P=fence) *$", re.MULTILINE | re.DOTALL)
+NEEDS_KAFKA: Final = re.compile(r"\bkarar (?:demo|topics|publish|worker|audit)\b")
 MEANT_TO_FAIL: Final = re.compile(r"# exit (?P<status>\d+)\s*\Z")
 
 
@@ -61,8 +65,10 @@ def make_workplace(folder: Path) -> dict[str, str]:
     return {"PATH": programs, "HOME": str(folder), "LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "120"}
 
 
-def complaint(command: Command, folder: Path, environment: dict[str, str]) -> str:
-    """Run a command and say how it differs from the README; nothing if it does not."""
+def complaint(command: Command, folder: Path, environment: dict[str, str], kafka: str = "") -> str:
+    """Run a command and say how it differs from the README; nothing if it does not. A Kafka is told to those commands that need one."""
+    if NEEDS_KAFKA.search(command.text):
+        environment = environment | {"KARAR_BROKER": kafka, "KARAR_WEB_PORT": "0"}
     run = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command.text],  # noqa: S607 - whichever bash the reader has
         cwd=folder,
@@ -83,21 +89,22 @@ def complaint(command: Command, folder: Path, environment: dict[str, str]) -> st
     return "\n    ".join([f"line {command.line}: $ {command.text}", *shown])
 
 
-def complaints(markdown: str, folder: Path) -> list[str]:
+def complaints(markdown: str, folder: Path, kafka: str = "") -> list[str]:
     """Run every command, each after the other in one directory, and list what differs."""
     environment = make_workplace(folder)
-    found = [complaint(command, folder, environment) for command in commands(markdown)]
+    found = [complaint(command, folder, environment, kafka) for command in commands(markdown)]
     return [text for text in found if text]
 
 
 @pytest.mark.timeout(900)
 def test_every_command_in_the_readme_prints_what_it_shows(tmp_path: Path) -> None:
-    """A reader who types what the README shows sees what the README shows."""
+    """A reader who types what the README shows sees what the README shows, on a Kafka that has nothing in it yet."""
     assert README.is_file(), "there is no README.md"
     markdown = README.read_text("utf-8")
     assert list(commands(markdown)) != [], "README.md has no ```console block"
 
-    found = complaints(markdown, tmp_path)
+    with Broker(PLAIN) as broker:
+        found = complaints(markdown, tmp_path, broker.address)
 
     assert not found, "\n\n".join(["README.md differs from what the commands print", *found])
 
