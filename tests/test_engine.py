@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ import pytest_asyncio
 from streams.engine import engine as engine_module
 from streams.engine import shard as shard_module
 from streams.engine.engine import Engine, Slot
+from streams.engine.shard import Shard
 from streams.engine.slices import Slice
 from streams.engine.spec import Clock, Spec
 from streams.engine.watch import STUCK_SECONDS, gauge, stuck
@@ -669,3 +671,22 @@ async def test_how_far_a_shard_is_behind_shows(world: World) -> None:
     (progress,) = world.engine.progress()
 
     assert (progress.state, progress.position, progress.behind_seconds) == ("open", {"in": 2}, 0)
+
+
+async def test_a_shard_that_has_opened_when_it_is_revoked_is_let_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task is told to end at its next pause; one that has none left must see for itself that the shard was put away."""
+    started = asyncio.Event()
+
+    async def opening(shard: Shard) -> None:
+        started.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        del shard
+
+    monkeypatch.setattr("streams.engine.engine.open_shard", opening)
+    world.join()
+    world.assign(0)
+    await started.wait()
+    await world.engine.put_away()
+
+    assert (world.engine.shards, world.engine.away, world.engine.opening, world.engine.leaving) == ({}, {}, {}, False)

@@ -164,6 +164,9 @@ class Engine:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the shard cannot be served
             self.leave(f"{slot[0]}-{slot[1]} does not open: {error!r}")
             return
+        if self.tasks.get(slot) is not asyncio.current_task():
+            await let_go(shard)  # it was put away as it opened, and is somebody else's, or opened anew
+            return
         self.shards[slot] = shard
         try:
             await self.read_on(shard)
@@ -184,11 +187,11 @@ class Engine:
             shard = self.away[slot]
             if await reopen_shard(shard):
                 shard.closing = shard.paused = False
-                del self.away[slot]
+                self.away.pop(slot, None)
                 if losses != shard.losses:
                     shard.losses, shard.served_from = losses, self.lease.settled()
                 return shard
-            del self.away[slot]
+            self.away.pop(slot, None)
             await let_go(shard)
         spec = self.specs[slot[0]]
         shard = self.opening[slot] = Shard(spec, slot[1], self.kafka, self.group, self.meters, self.clock)
@@ -199,7 +202,7 @@ class Engine:
             raise
         self.meters.recovery.labels(*map(str, slot)).set(shard.opened_in)
         shard.losses, shard.served_from = losses, self.lease.settled()
-        del self.opening[slot]
+        self.opening.pop(slot, None)
         return shard
 
     async def put_away(self) -> None:
