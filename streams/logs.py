@@ -38,6 +38,8 @@ BENIGN: Final = (
         lambda arguments: arguments[1] is NotEnoughReplicasError or str(arguments[1]).startswith(UNVERIFIED),
     ),
     Benign("aiokafka.consumer.group_coordinator", "Heartbeat failed for group %s because it is rebalancing", "rebalancing"),
+    # Positions are mirrored for lag tools; a worker that is no member any more finds that out as well.
+    Benign("aiokafka.consumer.group_coordinator", "OffsetCommit failed for group %s due to group error (%s), will rejoin", "not_mirrored"),
     Benign("aiokafka.cluster", "Topic %s is not available during auto-create initialization", "topic_coming"),
     # A partition in which nothing happens; and where a shard stands is in its changelog, not in the group's offsets.
     Benign("faust.transport.drivers.aiokafka", "Aiokafka has not sent fetch request for %r since start (started %s)", "idle"),
