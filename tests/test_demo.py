@@ -116,7 +116,7 @@ def test_the_screen_shows_how_things_stand(replay: Replay) -> None:
     """Moments, chains, queues, teams, weakest links, the worst chain and why, the worker and where it answers."""
     state = State(
         address="http://127.0.0.1:6066", pid=7, live=61, published=1.5, counted=1.2, today=12, figures=figures(replay.metrics().decode()),
-        ready=Ready(16, 16, 1000), worst=CHAIN,
+        ready=Ready(16, 8, 16, 1000), worst=CHAIN, whole=True,
     )  # fmt: skip
     state.before = state.moments - 5
     screen = text_of(state)
@@ -134,8 +134,8 @@ def test_the_screen_shows_how_things_stand(replay: Replay) -> None:
 def test_the_screen_says_how_far_the_worker_is() -> None:
     """Before there is anything to count, and why a shard is refused."""
     assert "the worker starts" in text_of(State())
-    assert line(State(ready=Ready(16, 3))) == "0:00  the worker catches up: 3 of 16 shards have, 0 moments"
-    assert "refused: stitch-0: newer rules" in line(State(ready=Ready(16, 3, why="stitch-0: newer rules")))
+    assert line(State(ready=Ready(16, 8, 3))) == "0:00  the worker catches up: 3 of 16 shards have, 0 moments"
+    assert "refused: stitch-0: newer rules" in line(State(ready=Ready(16, 8, 3, why="stitch-0: newer rules")))
 
 
 def test_the_worst_chain_is_the_weakest_that_was_active_last() -> None:
@@ -154,7 +154,7 @@ def test_readiness_is_summed_up() -> None:
         {"name": "stitch-1", "state": "refused", "why": "newer rules", "position": {}},
     ]
 
-    assert ready({"shards": shards}) == Ready(3, 1, 7, "newer rules")
+    assert ready({"shards": shards}) == Ready(3, 2, 1, 7, "newer rules")
 
 
 def test_moments_of_today_are_booked_less_retracted() -> None:

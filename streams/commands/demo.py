@@ -25,7 +25,7 @@ from streams.demo import WorkerError
 from streams.demo.attendant import Attendant
 from streams.demo.centre import DAY, happenings
 from streams.demo.publisher import Publisher, wall
-from streams.demo.reading import Window
+from streams.demo.reading import Figures, Ready, Window
 from streams.demo.screen import State, line, shown
 from streams.demo.today import Today
 from streams.logs import hushed
@@ -202,14 +202,17 @@ class Demo:
         state, speeds = self.state, Speeds()
         while True:
             state.pid, state.restarts, state.today = self.attendant.pid, self.attendant.restarts, today.number
-            state.ready = await window.ready() or state.ready
-            if (figures := await window.figures()) is not None:
-                state.figures = figures
-                if state.before is None and state.ready.shards and state.ready.caught_up == state.ready.shards:
+            state.ready, found = await window.ready() or Ready(), await window.figures() or Figures()
+            state.whole = 0 < state.ready.shards == state.ready.caught_up and len(found.shards) == state.ready.counting
+            if state.whole or state.before is None:
+                state.figures = found
+            if state.whole:
+                if state.before is None:
                     state.before, self.live_since = state.moments, time.monotonic()
-                    state.published = state.counted = 0.0
-                    speeds = Speeds()
-            speeds.note(state, publisher.published)
+                speeds.note(state, publisher.published)
+            else:
+                state.published = state.counted = 0.0
+                speeds = Speeds()
             await asyncio.sleep(ASK_SECONDS)
 
     async def look_at_chains(self, window: Window) -> None:

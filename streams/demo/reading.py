@@ -40,17 +40,25 @@ WORST: Final = 200
 
 @dataclass
 class Figures:
-    """Net amounts over all shards by family and label values (of waits the longest), and what the worker says of itself by name."""
+    """Net amounts over all shards by family and label values (of waits the longest), and what the worker says of itself by name.
+
+    ``shards``: those that are served.
+    """
 
     totals: Totals = field(default_factory=Counter)
+    shards: set[str] = field(default_factory=set)
     worker: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Ready:
-    """How far the worker is: its shards, how many have caught up, what of the publishers' records is applied, why one is refused."""
+    """How far the worker is: its shards, how many have caught up, what of the publishers' records is applied, why one is refused.
+
+    ``counting``: the shards that have something to serve, those of the second stage.
+    """
 
     shards: int = 0
+    counting: int = 0
     caught_up: int = 0
     applied: int = 0
     why: str = ""
@@ -66,6 +74,7 @@ def figures(text: str) -> Figures:
             shown, _, value = rest.rpartition("} ")
             labels = {label: ESCAPED.sub(r"\1", given) for label, given in LABEL.findall(shown)}
             key = (family, *(labels[label] for label in SERIES[family].labels))
+            found.shards.add(labels["shard"])
             amount = round(float(value))
             found.totals[key] = max(found.totals[key], amount) if family in LARGEST else found.totals[key] + sign * amount
         elif name in OF_THE_WORKER and BEFORE not in rest:
@@ -78,6 +87,7 @@ def ready(told: Mapping[str, Any]) -> Ready:
     shards = told["shards"]
     return Ready(
         shards=len(shards),
+        counting=sum(not shard["name"].startswith(ASSEMBLE) for shard in shards),
         caught_up=sum(shard["state"] == "open" for shard in shards),
         applied=sum(
             at

@@ -18,7 +18,10 @@ LINKS: Final = 6
 
 @dataclass
 class State:
-    """All that is shown. ``live``: seconds since it went live; ``before``: moments counted when the worker had first caught up."""
+    """All that is shown. ``live``: seconds since it went live; ``before``: moments counted when the worker had first caught up.
+
+    ``whole``: every shard has caught up and is served; until then the figures are the last that were whole.
+    """
 
     address: str = ""
     pid: int = 0
@@ -31,6 +34,7 @@ class State:
     before: int | None = None
     ready: Ready = field(default_factory=Ready)
     figures: Figures = field(default_factory=Figures)
+    whole: bool = False
     worst: Chain | None = None
 
     @property
@@ -57,7 +61,7 @@ def clock(seconds: float) -> str:
 
 def line(state: State) -> str:
     """How things stand, in one line."""
-    if state.before is None:
+    if state.before is None or not state.whole:
         return f"{clock(state.live)}  {standing(state)}"
     waiting, talking, chains_open = (total(state, name) for name in ("customers_waiting", "in_conversation", "chains_open"))
     longest = max(waits(state.totals).values(), default=0)
@@ -83,7 +87,7 @@ def standing(state: State) -> str:
         return f"refused: {state.ready.why}"
     if not state.ready.shards:
         return "the worker starts"
-    if state.ready.caught_up < state.ready.shards:
+    if not state.whole:
         return f"the worker catches up: {state.ready.caught_up} of {state.ready.shards} shards have, {state.moments:,} moments"
     return f"{plural(state.ready.shards, 'shard')}, {pace(state)}"
 
