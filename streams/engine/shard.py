@@ -93,7 +93,7 @@ class Shard:
         self.wake = asyncio.Event()
         self.closing, self.paused = False, False
         self.sought: dict[str, float] = {}
-        self.last_record = 0
+        self.last_record = wall()
         self.defects = 0
         self.untimely: set[bytes] = set()
         self.served_from, self.losses = 0.0, 0
