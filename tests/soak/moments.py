@@ -38,9 +38,12 @@ class Moments(Log):
     net: Totals = field(default_factory=Counter)
 
     def take(self, record: Record) -> None:
-        """Counts one."""
+        """Reads one."""
         assert record.value is not None
-        told = READ.decode(record.value)
+        self.see(READ.decode(record.value))
+
+    def see(self, told: Told) -> None:
+        """Counts one."""
         labels = SERIES, told.channel, told.team, told.actor
         self.revisions[told.id, told.revision] += 1
         self.net[labels] += 1 if told.state == "booked" else -1

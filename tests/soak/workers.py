@@ -49,11 +49,15 @@ class Worker:
 
 @dataclass
 class Workers:
-    """All workers. ``command``: of a worker by its port. ``exits`` counts them by reason, ``failures`` says which were wrong."""
+    """All workers. ``command``: of a worker by its port. ``exits`` counts them by reason, ``failures`` says which were wrong.
+
+    ``accepted``: with which status a worker may end by itself besides 70.
+    """
 
     command: Callable[[int], Command]
     folder: Path
     number: int = 2
+    accepted: frozenset[int] = frozenset()
     all: list[Worker] = field(default_factory=list)
     exits: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -117,7 +121,7 @@ class Workers:
         """What follows from a worker that left by itself."""
         away = time.monotonic() < self.kafka_away
         self.exits[f"by itself: {status}{' without Kafka' if away and status != START_AGAIN else ''}"] += 1
-        if status != START_AGAIN and not away:
+        if status != START_AGAIN and status not in self.accepted and not away:
             self.failures.append(f"worker {worker.number} ended by itself with status {status}")
         if status != START_AGAIN:
             await asyncio.sleep(AGAIN_SECONDS)
