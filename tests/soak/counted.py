@@ -144,3 +144,7 @@ class Counted:
     def is_exact(self) -> bool:
         """Whether everything sent was counted once."""
         return not any(self.verdicts().values())
+
+    def is_repeated(self) -> bool:
+        """Whether anything was counted twice."""
+        return any(verdict.repeated for verdict in self.verdicts().values())

@@ -108,7 +108,7 @@ def main() -> int:
     pages: Any = app.web
     attach(pages.web_app, app.engine)
     if changes := os.environ.get(CHANGES):
-        from tests.soak.sabotage import change  # type: ignore[import-untyped] # noqa: PLC0415 - only where something is to be changed
+        from tests.soak.sabotage import change  # noqa: PLC0415 - only where something is to be changed
 
         change(changes.split(","))
     use_uvloop()

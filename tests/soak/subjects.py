@@ -70,12 +70,12 @@ class CountingStages:
         return numbered(self.settings.topic(counting.IN), self.plan.seed)
 
     async def settle(self, soak: Soak) -> None:
-        """Until everything has been counted, or nothing has for some time."""
+        """Until everything has been counted, or nothing has for some time, or something was counted twice: that never heals."""
         moved = time.monotonic()
         while time.monotonic() - moved < soak.plan.stalled:
             if await self.counted.read():
                 moved = time.monotonic()
-            if self.counted.is_exact():
+            if self.counted.is_exact() or self.counted.is_repeated():
                 return
             await asyncio.sleep(LOOK_SECONDS)
 
