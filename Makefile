@@ -33,8 +33,8 @@ bench: $(STAMP) ## measure: the core alone, a scrape, and on real Kafka throughp
 shuffles: $(STAMP) ## the oracle against 200 orders of arrival of each set of events (about 15 minutes)
 	@KARAR_SHUFFLES=200 $(BIN)/pytest -q --timeout=3600 tests/test_agrees_with_the_oracle.py
 
-soak: ## (still to come) kill workers for hours and count what is lost (nothing)
-	$(error soak: does not exist yet, it comes with the engine)
+soak: $(STAMP) ## kill, freeze and restart workers and Kafka under load, count what is lost: nothing (SECONDS=900 SEED=1 SUBJECT=counting)
+	@$(BIN)/python -m tests.soak
 
 venv: $(STAMP) ## make .venv with exactly what constraints.txt pins
 
