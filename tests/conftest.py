@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests.kafka import kafka  # noqa: F401 - a fixture for every test
+from tests.world import exits, world  # noqa: F401 - likewise
 
 IN_CI: Final = os.environ.get("CI") == "true"
 ASKED_SEED: Final = os.environ.get("KARAR_TEST_SEED", "")
