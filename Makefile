@@ -16,7 +16,7 @@ help: ## list what can be made
 demo: $(STAMP) ## real Kafka, a worker and a simulated contact center, live (ARGS="--for 60 --seed 7")
 	@$(BIN)/karar demo $(ARGS)
 
-test: $(STAMP) ## run every test; schemas and streams/core must be covered to 95 %
+test: $(STAMP) ## run every test; schemas, streams/core and streams/engine must be covered to 95 %
 	@$(BIN)/pytest --cov --cov-fail-under=95
 
 lint: $(STAMP) ## ruff, mypy --strict, and the published schemas against the code
