@@ -3,9 +3,12 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -13,7 +16,7 @@ from streams.app import app_of
 from streams.broker import BrokerError
 from streams.broker.kafka import free_port
 from streams.connection import UnreachedError
-from streams.engine.engine import START_AGAIN, Engine
+from streams.engine.engine import LEAVE_SECONDS, START_AGAIN, Engine
 from streams.engine.host import KararApp
 from streams.engine.watch import watch
 from streams.given import identity_of, settled_rules
@@ -96,8 +99,9 @@ async def run(app: KararApp, engine: Engine) -> int:
             task.cancel()
         crashed = not asked.is_set()
         log.info("stopping")
-        async with asyncio.timeout(STOP_SECONDS):
-            await app.stop()
+        with at_the_latest(STOP_SECONDS + LEAVE_SECONDS):
+            async with asyncio.timeout(STOP_SECONDS):
+                await app.stop()
     except TimeoutError:
         engine.leave(f"stopping took longer than {STOP_SECONDS} s")
         await asyncio.sleep(STOP_SECONDS)
@@ -108,3 +112,16 @@ async def run(app: KararApp, engine: Engine) -> int:
         return START_AGAIN
     watching.cancel()
     return START_AGAIN if crashed else 0
+
+
+@contextmanager
+def at_the_latest(seconds: float) -> Iterator[None]:
+    """Ends the process if the block takes longer, whatever holds up the loop."""
+    # Faust waits for its consumer's thread without letting the loop go round, and that thread may wait for it, to tell of a rebalance.
+    backstop = threading.Timer(seconds, os._exit, (START_AGAIN,))
+    backstop.daemon = True
+    backstop.start()
+    try:
+        yield
+    finally:
+        backstop.cancel()
