@@ -16,7 +16,7 @@ from streams.simulate import simulate
 from tests import oracle
 from tests.reference import reference
 from tests.soak.counted import compared
-from tests.soak.expected import differences, net
+from tests.soak.expected import Totals, differences, net, overflowed, without_names
 from tests.soak.faults import BAG, kinds
 from tests.soak.load import WEEK, Centre, monday
 from tests.soak.moments import READ, Moments
@@ -108,6 +108,20 @@ def test_differences_are_told_in_words() -> None:
         "('a',): served 3, oracle 1",
         "('c',): served 0, oracle 1",
     ]
+
+
+def test_past_the_label_limit_names_do_not_matter_and_amounts_do() -> None:
+    """Which series a shard calls `other` depends on what came first; what is counted does not."""
+    text = 'karar_label_overflow_total{metric="karar_ping_pongs_total",shard="stitch-0"} 3.0\n'
+    ours: Totals = Counter({("ping_pongs_total", "other"): 3, ("ping_pongs_total", "a"): 1, ("touches_ended_total", "call", "a"): 1})
+    theirs: Totals = Counter({("ping_pongs_total", "b"): 3, ("ping_pongs_total", "a"): 1, ("touches_ended_total", "call", "a"): 1})
+    found = overflowed([text])
+
+    assert found == {"ping_pongs_total"}
+    assert (
+        without_names(ours, found) == without_names(theirs, found) != without_names(theirs - Counter({("ping_pongs_total", "b"): 1}), found)
+    )
+    assert without_names(ours, ()) == ours
 
 
 def test_moments_are_true_by_their_last_revision_and_told_once() -> None:

@@ -1,16 +1,19 @@
 """What the whole core must have counted: by the oracle, from the events that were sent; and what workers say, in the same words."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.core.series import TABLE, Series
+from streams.core.series import SERIES, TABLE, Series
+from streams.metrics import OPEN_LABELS, OTHER
 from tests import oracle
 from tests.soak.load import Centre
 
 PREFIX: Final = "karar_"
+OVERFLOW: Final = re.compile(r'^karar_label_overflow_total\{[^}]*metric="karar_([^"]+)"', re.MULTILINE)
 Totals = Counter[tuple[object, ...]]
 
 
@@ -40,6 +43,25 @@ def net(texts: Iterable[str]) -> Totals:
         for index, (_, value) in enumerate(sorted(steps)):
             found[*key, "bucket", index] += sign * round(value - before)
             before = value
+    return Counter({key: amount for key, amount in found.items() if amount})
+
+
+def overflowed(texts: Iterable[str]) -> frozenset[str]:
+    """The families of which some shard had more series than it may, and booked the others as `other`."""
+    return frozenset(name for text in texts for name in OVERFLOW.findall(text))
+
+
+def without_names(totals: Totals, families: Collection[str]) -> Totals:
+    """The same, with all names in the open labels of some families put together: which of them a shard calls `other` is chance."""
+    found: Totals = Counter()
+    for key, amount in totals.items():
+        name = str(key[0])
+        if name in families:
+            labels = SERIES[name].labels
+            values = (OTHER if label in OPEN_LABELS else value for label, value in zip(labels, key[1:], strict=False))
+            found[name, *values, *key[len(labels) + 1 :]] += amount
+        else:
+            found[key] += amount
     return Counter({key: amount for key, amount in found.items() if amount})
 
 
