@@ -20,7 +20,7 @@ from tests.topics import fresh
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-CORE_SECONDS: Final = 60
+CORE_SECONDS: Final = 80
 COUNTING_SECONDS: Final = 40
 
 
