@@ -58,9 +58,13 @@ class Place:
         """What has been committed to a topic."""
         return await asyncio.to_thread(records, self.settings, topic)
 
-    async def sent(self) -> Counter[int]:
-        """The events that outputs tell of."""
-        return Counter(json.loads(record.value or b"-1") for record in await self.records("out"))
+    async def check(self, expected: Counter[int]) -> None:
+        """The events that outputs tell of are these. Kafka says that it has committed a little before readers see it."""
+        found: Counter[int] = Counter()
+        async with asyncio.timeout(PATIENCE):
+            while found.total() < expected.total():
+                found = Counter(json.loads(record.value or b"-1") for record in await self.records("out"))
+        assert found == expected
 
     @asynccontextmanager
     async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
