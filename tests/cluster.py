@@ -241,7 +241,7 @@ class MemoryKafka(Kafka):
 
     cluster: Cluster = field(default_factory=Cluster)
 
-    def consumer(self) -> Any:
+    def consumer(self, isolation: str = "") -> Any:  # noqa: ARG002 - nothing is open in here
         """A consumer without a group."""
         return Reader(self.cluster)
 

@@ -21,6 +21,7 @@ from streams.engine import engine as engine_module
 from streams.engine import kafka as kafka_module
 from streams.engine import opening
 from streams.engine.engine import Engine
+from streams.engine.kafka import Kafka
 from tests.counting import Counted, Counting
 from tests.live import SESSION, Place, place, running, until
 
@@ -246,6 +247,26 @@ async def test_workers_share_shards_and_take_over_from_one_another(kafka: str) -
     await at.check(Counter(range(1_800)))
 
 
+async def test_a_log_ends_behind_what_cannot_be_read_yet(kafka: str) -> None:
+    """A stage catches up with all that the one before made of what was there, also where its last transaction is not to be seen yet."""
+    at = await place(kafka)
+    name, where = at.settings.topic("in"), Kafka(kafka)
+    producer = where.producer(f"{at.settings.prefix}-open")
+    await producer.start()
+    try:
+        await producer.begin_transaction()
+        await producer.send_and_wait(name, b"not to be seen", partition=0)
+        consumer = where.consumer()
+        await consumer.start()
+        readable = await consumer.end_offsets([TopicPartition(name, 0)])
+        await consumer.stop()
+
+        assert (list(readable.values()), await where.written(name, 0)) == ([0], 1)
+        await producer.commit_transaction()
+    finally:
+        await producer.stop()
+
+
 async def test_other_rules_count_anew_and_older_ones_are_refused(kafka: str) -> None:
     """Differences are booked, so that nothing falls; a worker with the former rules is behind, and says so."""
 
@@ -294,11 +315,11 @@ async def test_a_step_that_fails_in_the_middle_of_a_slice_counts_nothing_twice(k
     await at.publish(*range(1, 1_001), keys=7)
     async with running(at, Poisoned) as worker:
         await worker.counted(990)
+    await at.check(Counter(n for n in range(1, 1_001) if n % 100))
     dead = await at.records("dead")
 
     assert {record.value for record in dead} == {b'{"i":%d}' % n for n in range(100, 1_001, 100)}
     assert len(dead) == 10
-    await at.check(Counter(n for n in range(1, 1_001) if n % 100))
 
 
 async def test_a_fetch_that_is_cut_short_loses_nothing(kafka: str) -> None:

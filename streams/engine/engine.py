@@ -317,7 +317,7 @@ class Engine:
         if shard.caught_up or not self.fed(shard.spec):
             return
         if shard.spec.after and not shard.fed:
-            shard.ends = {topic: await self.delivery.last_offset(topic, shard.partition) for topic in shard.ends}
+            shard.ends = {topic: await self.kafka.written(topic, shard.partition) for topic in shard.ends}
             shard.fed = True
         shard.look_at_ends()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -32,12 +32,21 @@ class Kafka:
         """A client for topics."""
         return AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=REQUEST_SECONDS * 1000, **self.security)
 
-    def consumer(self) -> AIOKafkaConsumer:
+    def consumer(self, isolation: str = "read_committed") -> AIOKafkaConsumer:
         """A consumer without a group, which sees what has committed."""
         return AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap, enable_auto_commit=False, isolation_level="read_committed", auto_offset_reset="none",
+            bootstrap_servers=self.bootstrap, enable_auto_commit=False, isolation_level=isolation, auto_offset_reset="none",
             max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=100, request_timeout_ms=REQUEST_SECONDS * 1000, **self.security,
         )  # fmt: skip
+
+    async def written(self, topic: str, partition: int) -> int:
+        """The end of a log with what cannot be read yet: Kafka says that a transaction has committed before its markers are written."""
+        place, consumer = TopicPartition(topic, partition), self.consumer("read_uncommitted")
+        await consumer.start()
+        try:
+            return int((await consumer.end_offsets([place]))[place])
+        finally:
+            await consumer.stop()
 
     def producer(self, transactional_id: str) -> AIOKafkaProducer:
         """A transactional producer. Its transactions end by themselves within a session, so that nobody waits longer for a frozen one."""
