@@ -4,6 +4,7 @@ The stage is not idempotent on purpose: a loss and a repetition show.
 """
 
 import asyncio
+import gc
 import os
 import threading
 from collections import Counter
@@ -25,18 +26,20 @@ from streams.engine.kafka import Kafka
 from tests.counting import Counted, Counting
 from tests.live import SESSION, Place, place, running, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
+# The client may open a connection of its group while it closes, and leave it to the garbage collector.
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 
 @pytest.fixture(autouse=True)
 def exits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Where a worker would have ended, and with which status."""
+    """Where a worker would have ended, and with which status. What the client leaves behind is collected here, and nowhere else."""
     ended: list[int] = []
     monkeypatch.setattr(os, "_exit", ended.append)
     yield ended
     for timer in threading.enumerate():
         if isinstance(timer, threading.Timer):
             timer.cancel()
+    gc.collect()
 
 
 # -- What Kafka does not take ------------------------------------------------------------------------------------------
