@@ -87,7 +87,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         try:
             records = await super()._fetch_records(consumer, active, timeout=timeout, max_records=max_records)
         except OffsetOutOfRangeError as error:
-            self.delivery.gone |= {TP(tp.topic, tp.partition) for tp in error.args[0]}
+            self.delivery.gone = self.delivery.gone | {TP(tp.topic, tp.partition) for tp in error.args[0]}  # never changed while it is read
             return {}
         except (KeyError, KafkaError) as error:
             # aiokafka: a partition left while its records were handed out, or it cannot be read: positions are in doubt.
