@@ -7,6 +7,8 @@ from typing import Any, Final
 from schemas.sources import Source, open_source
 from streams.agents import FORWARD, AssembleStage, StitchStage
 from streams.core.assemble import INTERACTIONS
+from streams.core.moments import MOMENTS
+from streams.core.public import CHAINS
 from streams.core.series import SERIES, parted
 from streams.core.step import DEAD_LETTERS
 from streams.core.targets import DAY
@@ -23,8 +25,6 @@ from streams.topics import inputs
 
 ASSEMBLE: Final = "assemble"
 STITCH: Final = "stitch"
-MOMENTS: Final = "moments"
-CHAINS: Final = "chains"
 
 
 def ledger_of(settings: Settings) -> Ledger:

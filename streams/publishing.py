@@ -4,11 +4,10 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final, Literal, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas.codec import to_cloudevent
@@ -16,6 +15,7 @@ from schemas.events import Event, Rated, Reset
 from streams.broker import BrokerError
 from streams.connection import reaching
 from streams.core.interaction import AT_A_COUNTER
+from streams.engine.murmur import partition_of
 
 Headers = list[tuple[str, bytes]]
 
@@ -24,7 +24,6 @@ NONE: Final[Headers] = []
 BATCH_BYTES: Final = 1 << 18
 ANSWER_SECONDS: Final = 30
 GOODBYE_SECONDS: Final = 2
-KEYS: Final = 1 << 16
 
 
 class Parcel(NamedTuple):
@@ -49,12 +48,6 @@ def parcel(event: Event, topic: str) -> Parcel:
     return Parcel(topic, key.encode(), to_cloudevent(event), STRUCTURED)
 
 
-@lru_cache(KEYS)
-def hashed(key: bytes) -> int:
-    """What decides about the partition of a key, as Java's clients have it."""
-    return int(murmur2(key)) & 0x7FFFFFFF
-
-
 class Sender:
     """Whole batches of records to topics that exist, one for each partition in hand and one on its way: memory is bounded.
 
@@ -71,7 +64,7 @@ class Sender:
     async def put(self, parcel: Parcel) -> None:
         """Adds a record to its batch; a batch that is full goes. BrokerError: one line."""
         topic, key, value, headers = parcel
-        place = topic, hashed(key) % self.partitions[topic]
+        place = topic, partition_of(key, self.partitions[topic])
         batch = self.batches.get(place)
         if batch is None or batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
             if batch is not None:

@@ -40,7 +40,7 @@ UNSURE: Final = "this worker cannot be sure that it still holds its shards: ask 
 ADDRESSES: Final = (
     ("/metrics", "what Prometheus scrapes: text or OpenMetrics"),
     ("/healthz", "whether the process lives"),
-    ("/readyz", "whether every shard is open and caught up, and how far each is"),
+    ("/readyz", "whether every shard is open, and how far each is"),
     ("/chains?open=1&sort=transfers&limit=50", f"open chains; sort: {', '.join(SORTS)}"),
     ("/chains/{customer}", f"the chain of one customer, by identifier; kind: {', '.join(STRONGEST_FIRST)}; all=1: every chain kept"),
     ("/representatives", "still to come"),
@@ -92,7 +92,7 @@ class View(Protocol):
         """How far each shard is that was assigned to this process."""
 
     def ready(self) -> bool:
-        """Whether every one of them is open and caught up."""
+        """Whether every one of them is open."""
 
     def now(self) -> int:
         """The instant (ms) that everything is told for."""
@@ -195,7 +195,7 @@ class Site:
         return json({"alive": True})
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """Whether every shard is open and caught up; how far each is, and why one is refused."""
+        """Whether every shard is open; how far each is, and why one is refused."""
         shards = [
             {
                 "name": p.name, "state": p.state, "why": p.why, "read": p.read, "of": p.of,

@@ -14,6 +14,7 @@ from streams.app import specs
 from streams.engine.books import Books
 from streams.engine.kafka import Kafka
 from streams.engine.ledger import SERIES, Amounts
+from streams.engine.store import Store
 from streams.engine.takeover import ENCODE, RULES, Rules
 from streams.settings import Settings
 from streams.simulate import simulate
@@ -61,7 +62,7 @@ async def committed(settings: Settings, partition: int) -> Books:
     consumer = Kafka(settings.broker).consumer()
     await consumer.start()
     try:
-        changelog, books = TopicPartition(spec.changelog, partition), Books(spec.ledger())
+        changelog, books = TopicPartition(spec.changelog, partition), Books(spec.ledger(), Store(spec.make(partition).due))
         consumer.assign([changelog])
         await consumer.seek_to_beginning(changelog)
         await books.fill(consumer, changelog, (await consumer.end_offsets([changelog]))[changelog], lambda _: None)
@@ -113,7 +114,7 @@ def test_a_stage_that_was_counted_right_balances(tmp_path: Path, counted: Settin
 
 def test_a_state_that_was_tampered_with_is_found(tmp_path: Path, counted: Settings) -> None:
     """One customer's state is gone from the log without a booking: the series that miss him are named; exit 1."""
-    key, value = next(iter(asyncio.run(committed(counted, 0)).values.items()))
+    key, value = next(iter(asyncio.run(committed(counted, 0)).store.values.items()))
     with tampered(counted, key, None, value):
         found = said(tmp_path, counted, "audit")
     table = rows(found.out)
@@ -127,7 +128,7 @@ def test_a_state_that_was_tampered_with_is_found(tmp_path: Path, counted: Settin
 
 def test_a_state_that_cannot_be_read_is_a_difference(tmp_path: Path, counted: Settings) -> None:
     """It stands for nothing, so all that it stood for differs; exit 1 and no traceback."""
-    key, value = next(iter(asyncio.run(committed(counted, 0)).values.items()))
+    key, value = next(iter(asyncio.run(committed(counted, 0)).store.values.items()))
     with tampered(counted, key, b"\0" * 9 + b"noise", value):
         found = said(tmp_path, counted, "audit")
 
@@ -193,7 +194,7 @@ def test_what_is_behind_is_told_and_no_difference(tmp_path: Path, kafka: str) ->
 
 def test_a_worker_draws_its_trial_balance_by_itself(tmp_path: Path, counted: Settings) -> None:
     """Every KARAR_BALANCE_SECONDS: a gauge says how many series differ, and a line of the log which, in a worker that goes on."""
-    key, value = next(iter(asyncio.run(committed(counted, 0)).values.items()))
+    key, value = next(iter(asyncio.run(committed(counted, 0)).store.values.items()))
     settings = {"KARAR_CLOCK": "event", "KARAR_BALANCE_SECONDS": "0.5"}
     with tampered(counted, key, None, value), working(tmp_path, counted, **settings) as port:
         wait_for(lambda: "the trial balance is not 0" in (tmp_path / "worker.log").read_text())

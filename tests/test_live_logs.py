@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.codec import rfc3339
 from tests.command import karar
-from tests.shared import LOOKALIKES, ROOT, real_or_skip
+from tests.shared import LOOKALIKES, ROOT, real_or_skip, shared
 from tests.topics import fresh
 from tests.worker import environment, page, wait_for, working
 
@@ -64,10 +64,7 @@ def counted_alike(kafka: str, folder: Path, log: Path, form: str, workers: int, 
 @pytest.mark.parametrize("workers", [2, 3])
 def test_a_queue_log_counts_alike_live(kafka: str, tmp_path: Path, workers: int) -> None:
     """Raw lines, as Asterisk writes them."""
-    try:
-        log = real_or_skip(QUEUE_LOG)
-    except pytest.skip.Exception:
-        log = LOOKALIKES / "queue_log_old.txt"
+    log = shared(QUEUE_LOG) or LOOKALIKES / "queue_log_old.txt"
     counted_alike(kafka, tmp_path, log, "asterisk-queue-log", workers)
 
 

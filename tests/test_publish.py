@@ -14,7 +14,8 @@ from schemas.codec import decode, encode
 from streams import publishing
 from streams.broker import BrokerError
 from streams.broker.kafka import Broker
-from streams.publishing import Parcel, hashed, sending
+from streams.engine.murmur import partition_of
+from streams.publishing import Parcel, sending
 from streams.settings import Settings
 from streams.topics import create
 from tests.command import BIN, PLAIN, Said, file, karar
@@ -66,7 +67,7 @@ def test_canonical_events_arrive_each_once_in_its_topic_and_partition(tmp_path: 
         "0 rejected, 0 ignored; "
     )
     assert arrived == {"calls": PROMPT[:3], "visits": VISIT, "feedback": PROMPT[3:]}
-    assert {(record.key, record.partition) for record in found} == {(key, hashed(key) % 3) for key in (b"c1", b"v1")}
+    assert {(record.key, record.partition) for record in found} == {(key, partition_of(key, 3)) for key in (b"c1", b"v1")}
 
 
 def test_a_queue_log_arrives_line_by_line_as_it_is(tmp_path: Path, topics: Settings) -> None:
@@ -81,7 +82,7 @@ def test_a_queue_log_arrives_line_by_line_as_it_is(tmp_path: Path, topics: Setti
     assert {record.topic for record in found} == {topics.topic("calls")}
     for record in found:
         assert record.key == (record.value or b"").split(b"|")[1]
-        assert record.partition == hashed(record.key) % 3
+        assert record.partition == partition_of(record.key, 3)
 
 
 def test_the_lines_of_a_call_stay_in_order(tmp_path: Path, topics: Settings) -> None:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Final
 
+from prometheus_client import disable_created_metrics
+
 from streams.app import app_of
 from streams.broker import BrokerError
 from streams.broker.kafka import free_port
@@ -38,6 +40,7 @@ YOUNG: Final = 50_000
 def worker(environment: Mapping[str, str]) -> int:
     """Runs until SIGTERM or SIGINT; the exit status: 0, or 70 for "start me again". ValueError, BrokerError: one line."""
     settings = Settings.read(environment)
+    disable_created_metrics()  # type: ignore[no-untyped-call] # METRICS.md, Ledger habits: off by default
     rules = settled_rules(settings)
     port = settings.web_port or free_port()
     app = app_of(settings, web={"web_port": port, "web_bind": settings.web_host, "web_cors_options": None})

@@ -9,6 +9,7 @@ from streams.engine.balance import live
 from streams.engine.books import Books
 from streams.engine.spec import Spec
 from streams.engine.stage import Place
+from streams.engine.store import Store
 from streams.engine.takeover import Rules, check_position, is_shared
 from streams.engine.topics import Topic, describe
 
@@ -41,16 +42,18 @@ async def examine(spec: Spec, partition: int, consumer: AIOKafkaConsumer, progre
     consumer.assign([changelog])
     await consumer.seek_to_beginning(changelog)
     end = (await consumer.end_offsets([changelog]))[changelog]
-    stage, books = spec.make(partition), Books(spec.ledger())
+    stage = spec.make(partition)
+    books = Books(spec.ledger(), Store(stage.due))
+    values = books.store.values
     await books.fill(consumer, changelog, end, lambda position: progress(name, position, end))
     check_rules(name, books.rules, stage.rules, stage.counting)
-    for key, value in books.values.items():
+    for key, value in values.items():
         if is_shared(key):
             stage.share(key, value)
-    differences = books.ledger.differences(await live(stage, books.values))
+    differences = books.ledger.differences(await live(stage, values))
     topics = await describe(consumer._client, list(spec.sources))  # noqa: SLF001 - held by tests/test_private_names.py
     behind = sum([await records_behind(name, consumer, TopicPartition(t, partition), books, topics[t]) for t in spec.sources])
-    keys = sum(not is_shared(key) for key in books.values)
+    keys = sum(not is_shared(key) for key in values)
     return Examined(name, keys, len({series for series, _ in books.ledger.amounts}), differences, books.ledger.net(), behind, end)
 
 

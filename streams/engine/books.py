@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.engine.ledger import Ledger
+from streams.engine.store import Store
 from streams.engine.takeover import CLOCK, POSITION, READ_POSITION, READ_RULES, RULES, Position, Rules, is_state, is_total, read
 
 
@@ -14,21 +15,18 @@ class Books:
     """All that has committed of one shard. ``newest`` is its newest event time (ms)."""
 
     ledger: Ledger
-    values: dict[bytes, bytes] = field(default_factory=dict)
+    store: Store
     positions: dict[str, Position] = field(default_factory=dict)
     rules: Rules | None = None
     newest: int = 0
 
     async def fill(self, consumer: AIOKafkaConsumer, changelog: TopicPartition, end: int, progress: Callable[[int], None]) -> None:
         """Reads the changelog from where the consumer stands up to ``end``."""
-        values, own = self.values, dict[bytes, bytes]()
+        load, own = self.store.load, dict[bytes, bytes]()
 
         def take(key: bytes, value: bytes | None) -> None:
             if is_state(key):
-                if value is None:
-                    values.pop(key, None)
-                else:
-                    values[key] = value
+                load(key, value)
             elif value is not None:
                 own[key] = value
 

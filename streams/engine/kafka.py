@@ -13,7 +13,6 @@ FETCH_BYTES: Final = 8 << 20
 REQUEST_SECONDS: Final = 10
 RETRY_MS: Final = 20
 
-
 Row = tuple[bytes | None, bytes | None, int | None, Sequence[tuple[str, bytes]]]
 """A record on its way out: key, value, timestamp (ms; None: that of its batch), headers."""
 
@@ -42,8 +41,8 @@ class Kafka:
     async def written(self, topic: str, partition: int) -> int:
         """The end of a log with what cannot be read yet: Kafka says that a transaction has committed before its markers are written."""
         place, consumer = TopicPartition(topic, partition), self.consumer("read_uncommitted")
-        await consumer.start()
         try:
+            await consumer.start()
             return int((await consumer.end_offsets([place]))[place])
         finally:
             await consumer.stop()

@@ -108,10 +108,10 @@ async def read_state(shard: Shard, consumer: AIOKafkaConsumer, changelog: TopicP
         shard.read = position
 
     shard.total = (await consumer.end_offsets([changelog]))[changelog]
-    books = Books(shard.ledger, shard.store.values)
+    books = Books(shard.ledger, shard.store)
     await books.fill(consumer, changelog, shard.total, progress)
     shard.newest = books.newest
-    for key, value in books.values.items():
+    for key, value in shard.store.values.items():
         if is_shared(key):
             shard.stage.share(key, value)
     shard.store.index()

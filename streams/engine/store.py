@@ -7,8 +7,6 @@ from typing import Final
 NEVER: Final = 1 << 62
 AT_ONCE: Final = 0
 """An entry of the index that holds whatever the value says of its time."""
-
-
 SPARE: Final = 1_000
 """Entries of the index that are outdated and still wait for their time: more than these, and as many as there are keys, are cleared."""
 

@@ -1,9 +1,9 @@
 """Faust's aiokafka driver, one message per stage and fetch. Registered as `karar://`, Faust's entry point for transports.
 
 What is different from the driver: records travel in slices that carry the consumer's own positions; a message holds the slices of a
-stage that one fetch brought, numbered as they are delivered; a shard's partitions are
-resumed when the shard is open, not before; positions are the shards', not the group's; nothing is committed from here. Every
-heartbeat and join that is confirmed extends the lease.
+stage that one fetch brought, numbered as they are delivered; a shard's partitions are resumed when the shard is open, not before;
+positions are the shards', not the group's; nothing is committed from here. Every heartbeat and join that is confirmed extends the
+lease.
 """
 
 import asyncio
@@ -167,7 +167,7 @@ class Consumer(driver.Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - the driver's
         """What one fetch brought: a message for each stage, of slices of every partition in turn."""
         if self.gone:
-            gone, self.gone = self.gone, set()
+            gone, self.gone = self.gone, frozenset()
             for tp in gone:
                 await self.engine.gone(*tp)
         if self.in_doubt and self.flow_active:

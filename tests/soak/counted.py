@@ -1,5 +1,6 @@
 """What came of counting: every number once in each topic that numbers go through, and in every state as many as were sent."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,7 +21,7 @@ Record = ConsumerRecord[bytes, bytes]
 
 
 @dataclass
-class Log:
+class Log(ABC):
     """A topic, read on from where it was read before. ``values`` and ``keys`` count; ``newest`` has the last value of each key."""
 
     name: str
@@ -44,9 +45,9 @@ class Log:
             self.positions[place.partition] = await consumer.position(place)
         return number
 
+    @abstractmethod
     def take(self, record: Record) -> None:
         """Takes notice of one record."""
-        raise NotImplementedError
 
 
 @dataclass
