@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced, UnknownTopicOrPartitionError
 
@@ -129,6 +129,10 @@ class Producer:
         self.client = cluster.client
 
     @property
+    def _sender(self) -> Self:
+        return self
+
+    @property
     def _txn_manager(self) -> Any:
         pid, epoch = self.identity
         return SimpleNamespace(_pid_and_epoch=SimpleNamespace(pid=pid, epoch=epoch))
@@ -150,8 +154,12 @@ class Producer:
         self.check()
         self.sent = []
 
-    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> Any:
-        """A future of what the broker says."""
+    async def send(self, batches: Iterable[tuple[str, int, Batch]]) -> list[Any]:
+        """Futures of what the broker says."""
+        return [self.answer(*one) for one in batches]
+
+    def answer(self, topic: str, partition: int, batch: Batch) -> Any:
+        """What it says of one batch."""
         future = asyncio.get_running_loop().create_future()
         if topic in self.cluster.refusing:
             future.set_exception(MessageSizeTooLargeError())
@@ -160,7 +168,7 @@ class Producer:
             future.set_result(None)
         return future
 
-    async def commit_transaction(self) -> None:
+    async def commit(self) -> None:
         """Everything that was taken, at once, each partition with its marker."""
         if self.cluster.gate is not None:
             await self.cluster.gate.wait()

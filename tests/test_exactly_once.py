@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.new_partitions import NewPartitions
@@ -254,7 +254,7 @@ async def test_a_log_ends_behind_what_cannot_be_read_yet(kafka: str) -> None:
     """A stage catches up with all that the one before made of what was there, also where its last transaction is not to be seen yet."""
     at = await place(kafka)
     name, where = at.settings.topic("in"), Kafka(kafka)
-    producer = where.producer(f"{at.settings.prefix}-open")
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=f"{at.settings.prefix}-open")
     await producer.start()
     try:
         await producer.begin_transaction()

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import aiokafka
 import pytest
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
 from aiokafka.consumer.consumer import AIOKafkaConsumer
-from aiokafka.producer import transaction_manager
+from aiokafka.producer import message_accumulator, sender, transaction_manager
 from aiokafka.producer.producer import AIOKafkaProducer
 from aiokafka.protocol.group import JoinGroupRequest
 from faust.app.base import App
@@ -50,6 +51,7 @@ OVERRIDDEN: Final[dict[type, dict[str, list[str]]]] = {
         "verify_event_path": ["now", "tp"],
     },
     App: {"_create_directories": []},
+    sender.Sender: {"start": []},
 }
 """Methods by the class that has them, with their parameters."""
 
@@ -71,15 +73,23 @@ CALLED: Final[dict[type, dict[str, list[str]]]] = {
     group_coordinator.GroupCoordinator: {"_maybe_leave_group": [], "_send_req": ["request"]},
     fetcher.Fetcher: {"fetched_records": ["partitions", "timeout", "max_records"]},
     subscription_state.Assignment: {"state_value": ["tp"]},
+    AIOKafkaClient: {"_wait_on_metadata": ["topic"], "force_metadata_update": []},
+    message_accumulator.MessageAccumulator: {"_append_batch": ["builder", "tp"], "drain_by_nodes": ["ignore_nodes", "muted_partitions"]},
+    sender.Sender: {"_find_coordinator": ["coordinator_type", "coordinator_key"], "_maybe_wait_for_pid": []},
+    sender.AddPartitionsToTxnHandler: {"do": ["node_id"]},
+    sender.EndTxnHandler: {"do": ["node_id"]},
+    sender.SendProduceReqHandler: {"do": ["node_id"]},
+    transaction_manager.TransactionManager: {"committing_transaction": [], "needs_transaction_commit": [], "partitions_to_add": []},
 }
 """The same of what is called, or replaced on an object."""
 
 SET: Final[dict[type, tuple[str, ...]]] = {
     AIOKafkaConsumer: (
         "_isolation_level", "_fetch_max_wait_ms", "_auto_offset_reset", "_partition_assignment_strategy", "_client", "_coordinator",
-        "_subscription",
+        "_subscription", "_fetcher",
     ),
-    AIOKafkaProducer: ("_txn_manager",),
+    fetcher.Fetcher: ("_fetch_max_wait_ms", "_fetch_min_bytes"),
+    AIOKafkaProducer: ("_txn_manager", "_message_accumulator", "_sender"),
     transaction_manager.TransactionManager: ("_pid_and_epoch",),
     group_coordinator.GroupCoordinator: ("member_id", "generation"),
     subscription_state.TopicPartitionState: ("_position", "lso"),

@@ -8,6 +8,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from streams.engine.requests import Batches, Requests
+
 BATCH_BYTES: Final = 1 << 20
 FETCH_BYTES: Final = 8 << 20
 REQUEST_SECONDS: Final = 10
@@ -49,11 +51,16 @@ class Kafka:
 
     def producer(self, transactional_id: str) -> AIOKafkaProducer:
         """A transactional producer. Its transactions end by themselves within a session, so that nobody waits longer for a frozen one."""
-        return AIOKafkaProducer(
+        producer = AIOKafkaProducer(
             bootstrap_servers=self.bootstrap, transactional_id=transactional_id, linger_ms=0, max_batch_size=BATCH_BYTES,
             max_request_size=FETCH_BYTES * 2, transaction_timeout_ms=int(self.session * 1000), retry_backoff_ms=RETRY_MS,
             request_timeout_ms=REQUEST_SECONDS * 1000, **self.security,
         )  # fmt: skip
+        producer._sender = Requests(  # type: ignore[no-untyped-call] # noqa: SLF001 - held by tests/test_private_names.py
+            producer.client, acks=-1, txn_manager=producer._txn_manager, message_accumulator=producer._message_accumulator,  # noqa: SLF001
+            retry_backoff_ms=RETRY_MS, request_timeout_ms=REQUEST_SECONDS * 1000,
+        )  # fmt: skip
+        return producer
 
 
 class Writer:
@@ -100,12 +107,12 @@ class Writer:
             built.append((topic, partition, batch))
         return built
 
-    async def commit(self, batches: Iterable[tuple[str, int, BatchBuilder]]) -> None:
+    async def commit(self, batches: Batches) -> None:
         """One transaction. aiokafka commits although a batch was refused, so every batch is awaited first."""
+        requests: Any = self.producer._sender  # noqa: SLF001 - held by tests/test_private_names.py
         await self.producer.begin_transaction()
-        sent = [await self.producer.send_batch(batch, topic, partition=partition) for topic, partition, batch in batches]
-        await self.delivered(sent)
-        await self.producer.commit_transaction()
+        await self.delivered(await requests.send(batches))
+        await requests.commit()
 
     async def delivered(self, sent: list[Any]) -> None:
         """Returns when the broker has taken every batch; raises what it said of one that it has not."""
