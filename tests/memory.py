@@ -76,7 +76,10 @@ class Coordinator:
 
 
 class Fetcher:
-    """Fetches. ``faults`` are what the next fetches do instead: each is called with this fetch's partitions, when there are records."""
+    """Fetches. ``faults`` are what the next fetches do instead: each is called with this fetch's partitions, when there are records.
+
+    ``answers``: how long and for how many bytes each fetch that has ended was to wait, and whether it found something.
+    """
 
     _closed = False
 
@@ -85,6 +88,8 @@ class Fetcher:
         self._subscriptions = SimpleNamespace(fetch_context=self.context)
         self.faults: list[Callable[[set[TopicPartition]], None]] = []
         self.fetches = 0
+        self._fetch_max_wait_ms, self._fetch_min_bytes = 0, 0
+        self.answers: list[tuple[int, int, bool]] = []
 
     @contextmanager
     def context(self) -> Iterator[None]:
@@ -101,6 +106,7 @@ class Fetcher:
             if found and self.faults:
                 self.faults.pop(0)(set(found))
             if found or asyncio.get_running_loop().time() > deadline:
+                self.answers.append((self._fetch_max_wait_ms, self._fetch_min_bytes, bool(found)))
                 return found
             await asyncio.sleep(LOOK)
 
@@ -231,6 +237,11 @@ class Worker:
         shard = self.engine.shards[name, n]
         there = {topic: len(self.cluster.logs[topic, n]) for topic in shard.positions}
         return shard.committed == shard.positions == there and not shard.pending.records
+
+    @property
+    def answers(self) -> list[tuple[int, int, bool]]:
+        """What fetches waited for, and whether they found it."""
+        return self.member._fetcher.answers  # noqa: SLF001 - aiokafka's name
 
     def fault(self, fault: Callable[[set[TopicPartition]], None]) -> None:
         """The next fetch that finds something does this, when its positions have moved."""

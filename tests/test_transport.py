@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, NotLeaderForPartitionError, OffsetOutOfRangeError
 
 from streams.engine.engine import Engine
+from streams.engine.transport import BUSY_BYTES, BUSY_WAIT_MS, FETCH_WAIT_MS
 from tests.cluster import Cluster, MemoryKafka, in_memory
 from tests.counting import Counting
 from tests.memory import until, working
@@ -259,3 +261,20 @@ async def test_a_join_that_is_answered_is_a_lease() -> None:
         assert worker.engine.lease.losses == 1
         await worker.opened(0)
         assert worker.engine.lease.losses == 1
+
+
+async def test_while_records_come_the_broker_waits_for_more_of_them() -> None:
+    """A little; after a fetch that brought nothing it answers at the first one."""
+    kafka = memory()
+    async with working(kafka, stage()) as worker:
+        answers = worker.answers
+        await worker.opened(0, 1)
+        publish(kafka.cluster, 1)
+        await worker.applied()
+        await until(lambda: not answers[-1][-1])
+        publish(kafka.cluster, 2)
+        await worker.applied()
+
+    assert {found for _, _, found in answers} == {True, False}
+    for (_, _, found), (wait, size, _) in pairwise(answers):
+        assert (wait, size) == ((BUSY_WAIT_MS, BUSY_BYTES) if found else (FETCH_WAIT_MS, 1))
