@@ -33,8 +33,9 @@ log = logging.getLogger(__name__)
 STOP_SECONDS: Final = 8
 PATIENCE_SECONDS: Final = 60
 WAIT_SECONDS: Final = 5
-YOUNG: Final = 50_000
-"""Records are out of the garbage collector's sight, so what is left to it may grow for longer before it looks."""
+GARBAGE: Final = (10_000, 1_000, 10)
+"""What is young is looked at often, a few milliseconds at a time, what is older hardly ever: little of it is garbage in circles, and
+all of it at once would hold up the loop."""
 
 
 def worker(environment: Mapping[str, str]) -> int:
@@ -59,7 +60,7 @@ def worker(environment: Mapping[str, str]) -> int:
     log.info("answers at http://%s:%d/", settings.web_host, port)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, 20, 100)
+    gc.set_threshold(*GARBAGE)
     use_uvloop()
     return asyncio.run(run(app, engine))
 
