@@ -10,6 +10,7 @@ import pytest
 
 from streams.engine import engine as engine_module
 from streams.engine import shard as shard_module
+from streams.engine.engine import PACE_SECONDS, TRANSACTION_SECONDS
 from streams.engine.shard import Shard
 from streams.engine.slices import Slice
 from streams.engine.watch import gauge
@@ -477,3 +478,17 @@ async def test_whoever_leaves_says_so_once(world: World, exits: list[int]) -> No
     await until(lambda: bool(exits))
 
     assert (exits, world.fetching.left) == ([70], 1)
+
+
+async def test_shards_leave_each_other_time_for_their_transactions(world: World) -> None:
+    """More shards, longer from one transaction of a shard to its next: shards / transactions per second, and never no time."""
+    assert world.engine.pace() == PACE_SECONDS
+    await world.opened(0, 1)
+    assert world.engine.pace() == PACE_SECONDS
+    shard = world.engine.shards["count", 0]
+    world.engine.shards |= {("more", n): shard for n in range(62)}
+    try:
+        assert world.engine.pace() == 64 * TRANSACTION_SECONDS == 0.16
+    finally:
+        for n in range(62):
+            del world.engine.shards["more", n]

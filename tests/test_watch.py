@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 from streams.engine import watch as watch_module
 from streams.engine.engine import Slot
 from streams.engine.meters import Meters
-from streams.engine.watch import STUCK_SECONDS, balance_all, gauge, stuck
+from streams.engine.watch import SEARCH_SECONDS, STUCK_SECONDS, balance_all, gauge, search, stuck
 from tests.counting import HEADER
 from tests.shards import events, part
 from tests.world import World, until
@@ -44,6 +44,36 @@ async def test_a_shard_that_gets_nothing_although_there_is_something_is_stuck(wo
     world.engine.shards["count", 0].apply(part(events(1)))
 
     assert stuck(world.engine, moved, STUCK_SECONDS + 2) == []
+
+
+async def test_a_shard_that_gets_nothing_for_a_while_is_read_again(world: World) -> None:
+    """Past the time, once; not where there is nothing, and not where the shard itself wants nothing."""
+    await world.opened(0, 1)
+    world.cluster.publish("in", 0, (b"k", b""))
+    moved: dict[Slot, tuple[int, float]] = {}
+    stuck(world.engine, moved, 0)
+    world.fetching.sought.clear()
+    await search(world.engine, moved, SEARCH_SECONDS)
+    assert world.fetching.sought == []
+    world.engine.shards["count", 0].paused = True
+    await search(world.engine, moved, SEARCH_SECONDS + 1)
+    assert world.fetching.sought == []
+    world.engine.shards["count", 0].paused = False
+    await search(world.engine, moved, SEARCH_SECONDS + 1)
+    await search(world.engine, moved, SEARCH_SECONDS + 1)
+
+    assert world.fetching.sought == [("in", 0, 0)]
+
+
+async def test_who_cannot_read_again_leaves(world: World, exits: list[int]) -> None:
+    """It is not known what would be read."""
+    await world.opened(0)
+    world.cluster.publish("in", 0, (b"k", b""))
+    world.fetching.failing = True
+    await search(world.engine, {("count", 0): (0, 0)}, SEARCH_SECONDS + 1)
+    await until(lambda: bool(exits))
+
+    assert exits == [70]
 
 
 async def test_a_shard_that_was_away_is_not_stuck_when_it_comes_back(world: World) -> None:

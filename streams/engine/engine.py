@@ -32,6 +32,8 @@ CLOSE_SECONDS: Final = 20
 COMMITS_AT_ONCE: Final = 6
 OPENINGS_AT_ONCE: Final = 4
 PACE_SECONDS: Final = 0.01
+TRANSACTION_SECONDS: Final = 1 / 400
+"""What a transaction costs, broker and worker together. Shards leave each other so much: more of them would only wait for one another."""
 BREATH_SECONDS: Final = 0.001
 SEEK_SECONDS: Final = 5.0
 
@@ -247,22 +249,22 @@ class Engine:
             return  # it opens at its own position, and whoever has it then reads from there
         try:
             if not shard.apply(part):
-                await self.read_again(shard, part)
+                await self.read_again(shard, part.topic, f"a slice began at {part.start}")
             elif not shard.has_room and not shard.paused:
                 shard.paused = True
                 self.delivery.pause([(topic, shard.partition) for topic in shard.spec.sources])
         except Exception as error:  # noqa: BLE001 - never Faust's agent restart: what is applied would be applied again
             self.leave(f"{shard.name} cannot apply what it gets: {error!r}")
 
-    async def read_again(self, shard: Shard, part: Slice) -> None:
+    async def read_again(self, shard: Shard, topic: str, why: str) -> None:
         """Seeks back to where the shard stands, once: slices that were under way meanwhile begin too late as well."""
-        now, position = time.monotonic(), shard.positions[part.topic]
-        if now < shard.sought.get(part.topic, 0.0) + SEEK_SECONDS:
+        now, position = time.monotonic(), shard.positions[topic]
+        if now < shard.sought.get(topic, 0.0) + SEEK_SECONDS:
             return
-        shard.sought[part.topic] = now
-        log.warning("%s: read %s again from %d: a slice began at %d", shard.name, part.topic, position, part.start)
-        self.meters.counters["seeks_total"].labels(part.topic).inc()
-        await self.delivery.seek_to(part.topic, part.partition, position)
+        shard.sought[topic] = now
+        log.warning("%s: read %s again from %d: %s", shard.name, topic, position, why)
+        self.meters.counters["seeks_total"].labels(topic).inc()
+        await self.delivery.seek_to(topic, shard.partition, position)
 
     async def gone(self, topic: str, partition: int) -> None:
         """The broker has no record where a shard wants to read on: the log is judged anew, and the shard refused."""
@@ -300,7 +302,7 @@ class Engine:
             shard.wake.set()
         if self.is_ending() or not shard.has_work():
             return not (shard.closing or self.is_ending())
-        await asyncio.sleep(max(0.0, shard.committed_at + PACE_SECONDS - time.monotonic()))
+        await asyncio.sleep(max(0.0, shard.committed_at + self.pace() - time.monotonic()))
         async with self.permits:
             if self.is_ending():
                 return False
@@ -311,6 +313,10 @@ class Engine:
         if shard.pending.records or shard.closing:
             shard.wake.set()
         return True
+
+    def pace(self) -> float:
+        """Seconds from the end of a shard's transaction to its next one."""
+        return max(PACE_SECONDS, len(self.shards) * TRANSACTION_SECONDS)
 
     async def look(self, shard: Shard) -> None:
         """Notes once that a shard has caught up: with what was there when it opened, and with what the stage before made of it."""

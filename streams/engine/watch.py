@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from aiokafka import TopicPartition
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 MIRROR_SECONDS: Final = 5
 WATCH_SECONDS: Final = 1
+SEARCH_SECONDS: Final = 10
 STUCK_SECONDS: Final = 60
 TRIM_SECONDS: Final = 60
 ASSIGNED_SECONDS: Final = 120
@@ -43,8 +45,10 @@ async def watch(engine: Engine) -> None:
                 engine.leave(f"the group has assigned nothing for {ASSIGNED_SECONDS} s")
             continue
         gauge(engine)
-        for why in stuck(engine, moved, time.monotonic()):
+        now = time.monotonic()
+        for why in stuck(engine, moved, now):
             engine.leave(why)
+        await search(engine, moved, now)
 
 
 async def trim(engine: Engine) -> None:
@@ -103,6 +107,19 @@ def stuck(engine: Engine, moved: dict[Slot, tuple[int, float]], now: float) -> l
         elif now - since > STUCK_SECONDS:
             found.append(f"{shard.name} gets nothing to apply although {engine.lag_of(shard)} records are there")
     return found
+
+
+async def search(engine: Engine, moved: Mapping[Slot, tuple[int, float]], now: float) -> None:
+    """Reads again where nothing has come for a while although it is there: lost on the way, with nothing behind it that would show it."""
+    for slot, shard in list(engine.shards.items()):
+        if slot not in moved or now - moved[slot][1] <= SEARCH_SECONDS or shard.paused:
+            continue
+        for topic, position in shard.positions.items():
+            if (engine.delivery.end_of(topic, shard.partition) or 0) > position:
+                try:
+                    await engine.read_again(shard, topic, f"nothing has come for {SEARCH_SECONDS} s")
+                except Exception as error:  # noqa: BLE001 - it is not known what will be read
+                    engine.leave(f"{shard.name} cannot read {topic} again: {error!r}")
 
 
 def gauge(engine: Engine) -> None:
