@@ -6,9 +6,9 @@ and OpenMetrics 1.0 differ in headers and ending alone, so both are made of the 
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -31,6 +31,9 @@ PLAIN: Final = 1_000_000
 """From here on numbers are written with an exponent, as Go does."""
 
 Slots = Mapping[str, tuple[int, int]]
+Names = AbstractSet[str]
+"""Names of families or samples that somebody asked for; none at all means every one."""
+ALL: Final[Names] = frozenset()
 OVERFLOW: Final = counter("label_overflow_total", "Series booked as `other`.", "metric")
 
 
@@ -46,8 +49,14 @@ class Family:
             (header(name, text, series.kind, openmetrics=False), header(name, text, series.kind, openmetrics=True))
             for name, text in zip(self.names, helps, strict=False)
         ]
+        suffixes = ("", "_bucket", "_count", "_sum") if series.kind == "histogram" else ("",)
+        self.samples = [frozenset(name + suffix for suffix in suffixes) for name in self.names]
         self.buckets = [(str(n), f'{bound / series.scale}"') for n, bound in enumerate(series.bounds)]
         self.buckets.append((str(len(series.bounds)), '+Inf"'))
+
+    def sides(self, wanted: Names) -> list[int]:
+        """Which of the family's names are asked for."""
+        return [side for side, samples in enumerate(self.samples) if not wanted or not wanted.isdisjoint(samples)]
 
     def render(self, name: str, shard: str, slots: Slots) -> list[bytes]:
         """The lines of one series, a text for each of the family's names."""
@@ -112,6 +121,7 @@ def header(name: str, text: str, kind: str, *, openmetrics: bool) -> bytes:
 
 
 FAMILIES: Final = {series.name: Family(series) for series in TABLE}
+OVERFLOWN: Final = Family(OVERFLOW)
 
 
 class Texts:
@@ -121,16 +131,28 @@ class Texts:
         self.shard, self.served = shard, served
         self.lines: dict[str, list[dict[str, bytes]]] = {}
         self.unsorted: set[str] = set()
+        self.due: dict[str, set[str]] = {}
         served.changed.update(served.series)
 
-    def catch_up(self) -> Iterator[None]:
+    def catch_up(self, wanted: Names = ALL) -> Iterator[None]:
         """Renders what has changed, some series at a time: between them the caller may do something else."""
-        changed, series = self.served.changed, self.served.series
-        while changed:
-            for _ in range(min(PIECE, len(changed))):
-                if (slots := series.get(name := changed.pop())) is not None:
+        families = [name for name, family in FAMILIES.items() if family.sides(wanted)]
+        while names := self.next_due(families):
+            for name in names:
+                if (slots := self.served.series.get(name)) is not None:
                     self.render(name, slots)
             yield
+
+    def next_due(self, families: Iterable[str]) -> list[str]:
+        """Some of the series of these families that have changed since they were rendered."""
+        changed = self.served.changed
+        while changed:
+            name = changed.pop()
+            self.due.setdefault(name.partition(UNIT)[0], set()).add(name)
+        for family in families:
+            if due := self.due.get(family):
+                return [due.pop() for _ in range(min(PIECE, len(due)))]
+        return []
 
     def render(self, name: str, slots: Slots) -> None:
         """One series anew. What is not in the table (names that begin with `_` are private) is never shown."""
@@ -179,7 +201,7 @@ class Exposition:
         self.rules = rules
         self.texts: dict[str, Texts] = {}
 
-    def catch_up(self, served: Mapping[str, Served]) -> Iterator[None]:
+    def catch_up(self, served: Mapping[str, Served], wanted: Names = ALL) -> Iterator[None]:
         """Renders what has changed in any shard, piece by piece; what is not held any more is forgotten."""
         for shard in self.texts.keys() - served.keys():
             del self.texts[shard]
@@ -187,43 +209,55 @@ class Exposition:
             known = self.texts.get(shard)
             if known is None or known.served is not one:
                 known = self.texts[shard] = Texts(shard, one)
-            yield from known.catch_up()
+            yield from known.catch_up(wanted)
 
-    def chunks(self, served: Mapping[str, Served], now: int, *, openmetrics: bool = False) -> list[bytes]:
-        """All of it as one instant sees it, without the ending: what has not changed since is not touched."""
-        for _ in self.catch_up(served):
+    def chunks(self, served: Mapping[str, Served], now: int, wanted: Names = ALL, *, openmetrics: bool = False) -> list[bytes]:
+        """What is wanted of it as one instant sees it, without the ending: what has not changed since is not touched."""
+        for _ in self.catch_up(served, wanted):
             pass
         shards = [self.texts[shard] for shard in sorted(served)]
         found: list[bytes] = []
         for family in FAMILIES.values():
-            for side, headers in enumerate(family.headers):
+            for side in family.sides(wanted):
                 lines = len(found)
-                found.append(headers[openmetrics])
+                found.append(family.headers[side][openmetrics])
                 for texts in shards:
                     found.extend(texts.of(family, side, now))
                 if len(found) == lines + 1:
                     found.pop()
-        found += overflown({shard: served[shard].overflow for shard in sorted(served)}, openmetrics=openmetrics)
-        registry = CollectorRegistry()
-        registry.register(Expectations(self.rules, now))
-        found.append(collected(registry, openmetrics=openmetrics))
+        if OVERFLOWN.sides(wanted):
+            found += overflown({shard: served[shard].overflow for shard in sorted(served)}, openmetrics=openmetrics)
+        found.append(collected(Expectations(self.rules, now), wanted, openmetrics=openmetrics))
         return found
 
 
 def overflown(shards: Mapping[str, Mapping[str, int]], *, openmetrics: bool) -> list[bytes]:
     """How many series of each family were booked as `other`."""
-    family = Family(OVERFLOW)
     lines = [
-        f"{family.names[0]}{braced([('metric', PREFIX + name), ('shard', shard)])} {number(amount)}\n".encode()
+        f"{OVERFLOWN.names[0]}{braced([('metric', PREFIX + name), ('shard', shard)])} {number(amount)}\n".encode()
         for shard, overflow in shards.items()
         for name, amount in sorted(overflow.items())
         if name in SERIES
     ]
-    return [family.headers[0][openmetrics], *lines] if lines else []
+    return [OVERFLOWN.headers[0][openmetrics], *lines] if lines else []
 
 
-def collected(registry: CollectorRegistry, *, openmetrics: bool) -> bytes:
+class Chosen(Collector):
+    """What of another collector is asked for."""
+
+    def __init__(self, source: Collector, wanted: Names) -> None:
+        self.source, self.wanted = source, wanted
+
+    def collect(self) -> Iterable[Metric]:
+        """The families that are asked for, by their own name or by that of a sample."""
+        for metric in self.source.collect():
+            if not self.wanted or not self.wanted.isdisjoint((metric.name, *(sample.name for sample in metric.samples))):
+                yield metric
+
+
+def collected(source: Collector, wanted: Names = ALL, *, openmetrics: bool) -> bytes:
     """Families of prometheus_client as text, without the ending."""
+    registry: Any = Chosen(source, wanted)
     if not openmetrics:
         return generate_latest(registry)
     text: bytes = generate_openmetrics(registry)  # type: ignore[no-untyped-call]  # prometheus_client has not typed it

@@ -35,6 +35,8 @@ HEADERS: Final[dict[str, str]] = {
     hdrs.REFERRER_POLICY: "no-referrer",
 }
 JSON: Final = "application/json"
+NAME: Final = "name[]"
+"""As prometheus_client's own servers take it."""
 UNSURE: Final = "this worker cannot be sure that it still holds its shards: ask again"
 
 ADDRESSES: Final = (
@@ -153,7 +155,8 @@ class Site:
             return json({"error": "this page could not be made: see the log"}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
-        """The ledgers of the shards held here, within the lease, and the worker's own series."""
+        """The ledgers of the shards held here, within the lease, and the worker's own series; `name[]`: only what has such a name."""
+        wanted = frozenset(request.query.getall(NAME, ()))
         openmetrics, gzip = wants_openmetrics(request), takes_gzip(request)
         headers = {hdrs.CONTENT_TYPE: OPENMETRICS if openmetrics else TEXT, hdrs.VARY: "Accept, Accept-Encoding"}
         if gzip:
@@ -161,11 +164,11 @@ class Site:
         self.check_lease()
         if request.method == hdrs.METH_HEAD:
             return web.Response(headers=HEADERS | headers)
-        for _ in self.exposition.catch_up(self.view.served()):
+        for _ in self.exposition.catch_up(self.view.served(), wanted):
             await asyncio.sleep(0)
         served = self.view.served()
-        chunks = self.exposition.chunks(served, self.view.now(), openmetrics=openmetrics) if served else []
-        chunks.append(collected(self.pages.registry, openmetrics=openmetrics))
+        chunks = self.exposition.chunks(served, self.view.now(), wanted, openmetrics=openmetrics) if served else []
+        chunks.append(collected(self.pages.registry, wanted, openmetrics=openmetrics))
         if openmetrics:
             chunks.append(END)
         parts: Iterable[bytes] = await asyncio.to_thread(compressed, chunks) if gzip else pieces(chunks)

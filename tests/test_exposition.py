@@ -175,6 +175,27 @@ def test_a_ledger_whose_series_are_full_says_so() -> None:
     assert b'karar_label_overflow_total{metric="karar_ping_pongs_total",shard="stitch-1"} 2.0\n' in text
 
 
+def test_only_what_is_asked_for_is_rendered() -> None:
+    """By the name of a family or of a sample; the retracted twin has a name of its own. What was not asked for is rendered when it is."""
+    one, kept = Served({OFFERED: counts(3), WAIT: {"0": (1, 0), "sum": (500, 0)}}, overflow={"ping_pongs_total": 1}), Exposition(RULES)
+    everything = text_of(Exposition(RULES), {"stitch-0": one})
+
+    def asked(*names: str) -> bytes:
+        return b"".join(kept.chunks({"stitch-0": one}, NOW, frozenset(names)))
+
+    offered = asked("karar_contacts_offered_total")
+    assert offered.count(b"# TYPE") == 1
+    assert b'karar_contacts_offered_total{channel="call",queue="A",shard="stitch-0"} 3.0\n' in offered
+    waits = [asked("karar_wait_seconds"), asked("karar_wait_seconds_sum"), asked("karar_wait_seconds_bucket")]
+    assert waits[0] == waits[1] == waits[2]
+    assert waits[0].count(b"# TYPE") == 1
+    assert asked("karar_label_overflow_total").count(b"karar_label_overflow_total{") == 1
+    assert asked("karar_contacts_offered_total", "karar_wait_seconds").count(b"# TYPE") == 2
+    assert asked("karar_targets_info").count(b"# TYPE") == 1
+    assert asked("nobody_knows") == b""
+    assert b"".join(kept.chunks({"stitch-0": one}, NOW)) == everything
+
+
 # -- What is kept ------------------------------------------------------------------------------------------------------
 
 

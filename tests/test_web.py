@@ -188,6 +188,17 @@ async def test_the_format_is_the_one_asked_for(accept: str, kind: str) -> None:
     assert len({f.name for f in families}) == len(families)
 
 
+async def test_single_families_can_be_asked_for() -> None:
+    """`name[]`, once for each, of the ledgers or the worker's own."""
+    names = ["karar_contacts_offered_total", "karar_bookings_total"]
+    async with asked(Worker(day())) as client, client.get("/metrics", params=[("name[]", name) for name in names]) as response:
+        text = await response.text()
+
+    told = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert [name for name in told if name != "karar_bookings_created"] == names  # a worker has switched `_created` off
+    assert 'karar_contacts_offered_total{channel="call"' in text
+
+
 @pytest.mark.parametrize(("accept", "packed"), [("gzip", True), ("*", True), ("gzip;q=0, *", False), ("br, identity", False), ("", False)])
 async def test_text_is_compressed_where_that_is_accepted(accept: str, *, packed: bool) -> None:
     """The same text, as gzip."""

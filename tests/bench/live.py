@@ -42,6 +42,9 @@ KEYS = 20_000
 PAD = "x" * 220
 DEADLINE_SECONDS = 900
 HERTZ = 20
+WARM_SECONDS = 30
+LAG = "karar_event_lag_seconds"
+OFFERED = "karar_contacts_offered_total"
 console = Console(width=150)
 
 
@@ -176,10 +179,10 @@ async def published(settings: Mapping[str, str], events: Sequence[Event]) -> Non
         await sender.flush()
 
 
-def scraped(port: int) -> str:
-    """What a worker serves, nothing while it does not."""
+def scraped(port: int, name: str = "") -> str:
+    """What a worker serves, or one family of it; nothing while it does not."""
     try:
-        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/metrics{name and f'?name[]={name}'}", timeout=10) as answer:
             return str(answer.read().decode())
     except (URLError, OSError):
         return ""
@@ -243,7 +246,7 @@ class Probe:
     async def look(self) -> None:
         """Scrapes 20 times a second; the n-th customer has been seen when at least n are counted."""
         while True:
-            text = await asyncio.to_thread(scraped, self.port)
+            text = await asyncio.to_thread(scraped, self.port, OFFERED)
             now = time.monotonic()
             counted = re.findall(r'^karar_contacts_offered_total{[^}]*queue="probe"[^}]*} (\S+)$', text, re.MULTILINE)
             here = int(sum(map(float, counted))) - self.before
@@ -294,25 +297,28 @@ def bound(before: Mapping[float, float], after: Mapping[float, float], share: fl
     return min((le for le, number in counted.items() if most and number >= share * most), default=float("nan"))
 
 
-def latency(broker: str, folder: Path, rate: int, seconds: float) -> dict[str, float]:
-    """From produce to served, at a steady rate, after a warm-up."""
+def latency(broker: str, folder: Path, rate: int, seconds: float, rounds: int) -> list[dict[str, float]]:
+    """From produce to served at a steady rate, round after round of one worker that has warmed up, and the median of them."""
     port = free_port()
     settings = settings_of(broker, f"l{os.getpid()}-{rate}", port)
     asyncio.run(create_topics(settings))
     events = simulate(seed=5, customers=50_000, days=10_000, disorder=False)
+    rows, probed = [], 0
     with worker(settings, folder) as host:
-        warm = Probe(port)
-        asyncio.run(steadily(settings, events, rate, 8, warm))
-        before, cpu = scraped(port), host.cpu()
-        probe = Probe(port, len(warm.sent))
-        asyncio.run(steadily(settings, events, rate, seconds, probe))
-        after, used = scraped(port), (host.cpu() - cpu) / seconds
-    lag = {share: bound(buckets(before, "stitch"), buckets(after, "stitch"), share) for share in (0.5, 0.99)}
-    outside = [quantile(probe.waits, share) for share in (0.5, 0.99)]
-    return {
-        "events/s": rate, "lag p50 ≤": lag[0.5], "lag p99 ≤": lag[0.99], "probe p50": outside[0], "probe p99": outside[1],
-        "probes": len(probe.waits), "cores used": used,
-    }  # fmt: skip
+        for seconds_now in (WARM_SECONDS, *[seconds] * rounds):
+            before, cpu, probe = scraped(port, LAG), host.cpu(), Probe(port, probed)
+            asyncio.run(steadily(settings, events, rate, seconds_now, probe))
+            after, used = scraped(port, LAG), (host.cpu() - cpu) / seconds_now
+            probed += len(probe.sent)
+            lag = [bound(buckets(before, "stitch"), buckets(after, "stitch"), share) for share in (0.5, 0.99)]
+            outside = [quantile(probe.waits, share) for share in (0.5, 0.99)]
+            rows.append(
+                {
+                    "events/s": rate, "lag p50 ≤": lag[0], "lag p99 ≤": lag[1], "probe p50": outside[0], "probe p99": outside[1],
+                    "probes": len(probe.waits), "cores used": used,
+                }
+            )  # fmt: skip
+    return [*rows[1:], {name: median(row[name] for row in rows[1:]) for name in rows[0]}]
 
 
 async def create_topics(settings: Mapping[str, str]) -> None:
@@ -410,13 +416,17 @@ def main() -> None:
             found = engine_alone(broker, given.folder, given.engine_events, given.rounds)
             base = "prototype" if "prototype" in found else "karar"
             rates(f"The engine alone, {given.engine_events:,} events", found, base)
-        measures: dict[str, tuple[str, Callable[[int], dict[str, float]], str]] = {
-            "latency": ("From produce to served (s)", lambda rate: latency(broker, given.folder, rate, given.seconds), given.rates),
-            "memory": ("Open chains: memory and recovery", lambda chains: memory(broker, given.folder, chains), given.chains),
+        measures: dict[str, tuple[str, Callable[[int], list[dict[str, float]]], str]] = {
+            "latency": (
+                "From produce to served (s); the last row of each rate is the median",
+                lambda rate: latency(broker, given.folder, rate, given.seconds, given.rounds),
+                given.rates,
+            ),
+            "memory": ("Open chains: memory and recovery", lambda chains: [memory(broker, given.folder, chains)], given.chains),
         }
         for part, (title, measure, values) in measures.items():
             if part in parts:
-                rows = [measure(int(value)) for value in values.split(",")]
+                rows = [row for value in values.split(",") for row in measure(int(value))]
                 table = Table(*rows[0], title=title, title_justify="left")
                 for row in rows:
                     table.add_row(*(f"{value:,.3f}" if value % 1 else f"{value:,.0f}" for value in row.values()))
