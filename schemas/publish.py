@@ -13,7 +13,7 @@ from msgspec.json import encode, format, schema_components  # noqa: A004 - msgsp
 
 from schemas.codec import SPECVERSION, TYPE_PREFIX, RejectedReason
 from schemas.events import EVENT_TYPES, AnyEvent, IdentifierKind
-from schemas.records import MomentOfTruth, ServiceChain
+from schemas.records import Alert, MomentOfTruth, ServiceChain
 
 VERSION: Final = "1.0.0"
 BINDINGS: Final = "0.5.0"
@@ -63,6 +63,11 @@ MESSAGES: Final = {
         about="What happened to a customer in one matter, and its weakest link; a tombstone when it joined another chain or is no more.",
         types=ServiceChain,
     ),
+    "alert": Message(
+        title="Alert",
+        about="A chain has crossed its limit of transfers while the customer is still there; told again when that has ended.",
+        types=Alert,
+    ),
     "dead-letter": Message(
         title="Dead letter",
         about="A record that was refused, with the bytes, the key and (named original.…) the headers that it came with; what came too "
@@ -104,6 +109,13 @@ TOPICS: Final = {
         key="the chain's id",
         message="chain",
         cleanup="compact",
+    ),
+    "alerts": Topic(
+        name="karar.alerts",
+        action="send",
+        about="What somebody can still do something about: told once when it begins, and once when it ends.",
+        key="the alert's id",
+        message="alert",
     ),
     "dead-letters": Topic(
         name="karar.dead-letters",
@@ -232,6 +244,7 @@ def _cloudevent(message: Message, data: Document) -> Document:
 
 
 DOCUMENTS: Final[dict[str, Callable[[], Document]]] = {
+    "alerts.schema.json": partial(_record_schema, "alerts", MESSAGES["alert"]),
     "asyncapi.json": _asyncapi,
     "chains.schema.json": partial(_record_schema, "chains", MESSAGES["chain"]),
     "events.schema.json": _events_schema,

@@ -14,6 +14,7 @@ from msgspec import Struct
 from schemas.events import Actor
 
 MomentState = Literal["booked", "retracted"]
+AlertState = Literal["firing", "ended"]
 MomentKind = Literal["accept", "transfer", "reroute", "next_service", "escalation", "join"]
 
 
@@ -275,3 +276,28 @@ class ServiceChain(Struct, frozen=True, kw_only=True, gc=False):
     links: list[ScoredLink]
     path: list[str]
     contacts: list[ChainContact]
+
+
+class Alert(Struct, frozen=True, kw_only=True, gc=False):
+    """A chain has crossed the limit of transfers within a day, in a contact that goes on: somebody can step in.
+
+    Told once as `firing`, at the crossing, and once as `ended`, with the contact or because it turned out not to be true; ``id`` says
+    what belongs together. ``transfers``: how many within the day, the limit. ``stale``: it was told more than a minute late, and nobody
+    was woken. ``moved``: ended here, because the contact turned out to be another customer's, under whose name it is told of on. ``until``
+    is when the contact is presumed ended if nothing more comes.
+    """
+
+    id: str
+    state: AlertState
+    stale: bool
+    moved: bool = False
+    at: int
+    until: int
+    customer: str
+    chain: str
+    interaction: str
+    channel: str
+    team: str
+    transfers: int
+    path: list[str]
+    weakest: ScoredLink | None

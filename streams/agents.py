@@ -146,7 +146,7 @@ class StitchStage(Shared):
 
     def __init__(self, rules: Rules, kept: int = KEPT) -> None:
         self.rules, self.counting = rules.version, int(COUNTING_RULES)
-        self.stitch = Stitch(rules, kept)
+        self.stitch, self.wall = Stitch(rules, kept), 0
 
     def remembers(self, topic: str) -> int:
         """Every record stands for itself."""
@@ -158,8 +158,7 @@ class StitchStage(Shared):
 
     def read(self, records: Sequence[Record], wall: int) -> Batch:
         """Decodes snapshots and moves, by customer; the newest now of those who sent them."""
-        del wall
-        batch = Batch()
+        batch, self.wall = Batch(), wall
         for record in records:
             read = interaction(record)
             if isinstance(read, Rejected):
@@ -177,7 +176,7 @@ class StitchStage(Shared):
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:
         """All that follows from interactions for one customer."""
-        return self.stitch.step(key, old, records, now)
+        return self.stitch.step(key, old, records, now, self.wall)
 
     def share(self, key: bytes, value: bytes) -> None:
         """Nothing is shared."""

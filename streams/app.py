@@ -1,11 +1,13 @@
 """The one place where topics, stages and agents are declared: what flows where, and what each shard is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from schemas.sources import Source, open_source
 from streams.agents import FORWARD, AssembleStage, StitchStage
+from streams.alerts import Alerts
+from streams.core.alerts import ALERTS
 from streams.core.assemble import INTERACTIONS
 from streams.core.moments import MOMENTS
 from streams.core.public import CHAINS
@@ -14,7 +16,7 @@ from streams.core.step import DEAD_LETTERS
 from streams.core.targets import DAY
 from streams.engine.engine import Engine
 from streams.engine.host import KararApp, build
-from streams.engine.kafka import Kafka
+from streams.engine.kafka import Kafka, Row
 from streams.engine.ledger import Ledger
 from streams.engine.spec import Clock, Spec
 from streams.engine.watch import balance
@@ -49,8 +51,8 @@ def clock_of(settings: Settings) -> Clock:
             return Clock(fixed=int(instant))
 
 
-def specs(settings: Settings) -> tuple[Spec, Spec]:
-    """The two stages of the flow."""
+def specs(settings: Settings, hear: Callable[[Sequence[Row]], None] | None = None) -> tuple[Spec, Spec]:
+    """The two stages of the flow. ``hear`` is told of alerts that have committed."""
     rules, identity, partitions = settled_rules(settings), identity_of(settings), settings.partitions
     kept = settings.kept_days * DAY
     read, forward = inputs(settings), settings.topic("assemble.forward")
@@ -79,21 +81,27 @@ def specs(settings: Settings) -> tuple[Spec, Spec]:
         partitions=partitions,
         make=lambda _: StitchStage(rules, kept),
         ledger=lambda: ledger_of(settings),
-        topics={name: settings.topic(name) for name in (MOMENTS, CHAINS, DEAD_LETTERS)},
-        outputs=outputs(MOMENTS, CHAINS, DEAD_LETTERS),
+        topics={name: settings.topic(name) for name in (MOMENTS, CHAINS, ALERTS, DEAD_LETTERS)},
+        outputs=outputs(MOMENTS, CHAINS, ALERTS, DEAD_LETTERS),
+        aligned=frozenset({ALERTS}),
+        heard={ALERTS: hear} if hear is not None else {},
         after=ASSEMBLE,
         trims=True,
     )
     return assemble, stitch
 
 
-def engine_of(settings: Settings) -> Engine:
+def engine_of(settings: Settings, hear: Callable[[Sequence[Row]], None] | None = None) -> Engine:
     """The engine of a worker."""
-    return Engine(specs(settings), Kafka(settings.broker, session=settings.session_seconds), settings.prefix, clock_of(settings))
+    return Engine(specs(settings, hear), Kafka(settings.broker, session=settings.session_seconds), settings.prefix, clock_of(settings))
 
 
 def app_of(settings: Settings, web: Mapping[str, Any]) -> KararApp:
     """The Faust app of a worker; ``web`` are Faust's settings of its web server."""
-    app = build(engine_of(settings), name=settings.prefix, web=web)
+    alerts = Alerts(settings.alertmanagers, lambda result: app.engine.meters.counters["alerts_total"].labels(result).inc())
+    app = build(engine_of(settings, alerts.hear), name=settings.prefix, web=web)
+    if alerts.managers:
+        app.task()(alerts.run)
+        app.task()(partial(alerts.follow, app.engine, STITCH, settings.topic("alerts")))
     app.task()(partial(balance, app.engine, settings.balance_seconds))
     return app

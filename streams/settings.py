@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -53,6 +54,11 @@ SETTINGS: Final = (
     Setting("KARAR_SERIES_BIRTH_SECONDS", "30", "how long a new series is served as 0 before it rises, for Prometheus to see it"),
     Setting("KARAR_SESSION_SECONDS", "10", "how long Kafka waits for a silent worker before others take over its shards"),
     Setting("KARAR_BALANCE_SECONDS", "600", "how often the trial balance runs in the background; 0 is never"),
+    Setting(
+        "KARAR_ALERTMANAGER",
+        "",
+        "Alertmanagers, comma-separated, that are told at once of chains with too many transfers",
+    ),
     Setting("KARAR_LOG", "", "console or json; without it console on a terminal, else json"),
     Setting("KARAR_LOG_LEVEL", "info", "debug, info, warning or error"),
 )
@@ -78,6 +84,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     birth_seconds: float = 30.0
     session_seconds: float = 10.0
     balance_seconds: float = 600.0
+    alertmanagers: tuple[str, ...] = ()
     log: LogFormat = ""
     log_level: LogLevel = "info"
 
@@ -101,6 +108,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             birth_seconds=seconds(environment, "KARAR_SERIES_BIRTH_SECONDS", 0, 3600),
             session_seconds=seconds(environment, "KARAR_SESSION_SECONDS", 3, 300),
             balance_seconds=seconds(environment, "KARAR_BALANCE_SECONDS", 0, 86_400),
+            alertmanagers=sites(environment, "KARAR_ALERTMANAGER"),
             log=cast("LogFormat", one_of(environment, "KARAR_LOG", "console", "json")),
             log_level=cast("LogLevel", one_of(environment, "KARAR_LOG_LEVEL", "debug", "info", "warning", "error")),
         )
@@ -201,6 +209,16 @@ def topic_name(given: str, where: str, example: str, longest: int = LONGEST_TOPI
             f"underscores, such as {example}"
         )
     return given
+
+
+def sites(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Addresses of web servers, none at all where nothing is set. ValueError: one line."""
+    given = [address.strip().rstrip("/") for address in value(environment, name).split(",") if address.strip()]
+    for address in given:
+        parts = urlsplit(address)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"{name}: {address!r} is no address such as http://alertmanager:9093")
+    return tuple(given)
 
 
 def adapters(environment: Mapping[str, str], name: str) -> dict[str, str]:

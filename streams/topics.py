@@ -85,7 +85,7 @@ def table(settings: Settings) -> dict[str, Topic]:
         Topic(settings.topic("stitch.state"), "customer", CHANGELOG, counted=True),
         Topic(settings.topic("moments"), "moment", kept(90)),
         Topic(settings.topic("chains"), "chain", {POLICY: "compact", LARGEST: str(2 * MIB)}),
-        Topic(settings.topic("alerts"), "what it is about", kept(90)),
+        Topic(settings.topic("alerts"), "alert", kept(90), counted=True),
         Topic(settings.topic("dead-letters"), "as it came", kept(14, 12 * MIB)),
     )
     if taken := {topic.name for topic in own} & settings.adapters.keys():

@@ -32,9 +32,9 @@ TALK: Final = call("c1", phone="1").queued(0, "A").answered(10, "ann", team="red
 class Topics:
     """A replay, and what it has told."""
 
-    def __init__(self, partitions: int = 1) -> None:
+    def __init__(self, partitions: int = 1, rules: Rules | None = None) -> None:
         self.outputs: list[Output] = []
-        self.replay = Replay(Rules(), Identity(), partitions, tell=self.outputs.append)
+        self.replay = Replay(rules or Rules(), Identity(), partitions, tell=self.outputs.append)
 
     def take(self, *events: Event) -> list[MomentOfTruth]:
         """One slice, and the moments told of it."""

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -119,6 +119,11 @@ def followups(chain: Chain, told: list[Key]) -> None:
 
 def excessive(transfers: Sequence[Transfer], rules: Rules, told: list[Key]) -> None:
     """Each crossing of the limit of accepted transfers within a day, to the team that sent it."""
+    told += [("excessive_transfers_total", transfer.channel, transfer.sender) for transfer, _ in crossings(transfers, rules)]
+
+
+def crossings(transfers: Sequence[Transfer], rules: Rules) -> Iterator[tuple[Transfer, int]]:
+    """Transfers that crossed the limit of accepted transfers within a day, with that limit; ``transfers`` are a chain's, in order."""
     for place_, transfer in enumerate(transfers):
         limit = rules.expected(
             "excessive_transfers", transfer.channel, transfer.queue, transfer.sender, transfer.segment, transfer.at,
@@ -127,7 +132,7 @@ def excessive(transfers: Sequence[Transfer], rules: Rules, told: list[Key]) -> N
             continue
         within = place_ + 1 - bisect_right(transfers, transfer.at - DAY, hi=place_ + 1, key=attrgetter("at"))
         if within == limit.amount:
-            told.append(("excessive_transfers_total", transfer.channel, transfer.sender))
+            yield transfer, within
 
 
 def closing(chain: Chain, links: Sequence[Link], worst: Link | None, transfers: int, told: list[Key]) -> None:

@@ -11,7 +11,8 @@ from typing import Final
 from msgspec import Struct, json, msgpack
 
 from schemas.records import Interaction, Moved
-from streams.core import moments, public
+from streams.core import alerts, moments, public
+from streams.core.alerts import Alerts
 from streams.core.assemble import archived_from
 from streams.core.facts import Account, difference
 from streams.core.identity import UNIT, readable, unescaped
@@ -115,37 +116,39 @@ class Taken:
 
 
 class Stitch:
-    """The step of stage 2. State of a chain is kept for ``kept`` ms after it closed; ``tells``: whether moments and chains go out.
+    """The step of stage 2. State of a chain is kept for ``kept`` ms after it closed; ``tells``: whether moments, chains and alerts go out.
 
     The memo saves decoding and reading again what the same bytes said last time.
     """
 
     def __init__(self, rules: Rules, kept: int = KEPT, *, tells: bool = True) -> None:
         self.rules, self.kept, self.tells = rules, kept, tells
-        self.memo: dict[bytes, tuple[bytes, Customer, Facts, Signatures]] = {}
+        self.memo: dict[bytes, tuple[bytes, Customer, Facts, Signatures, Alerts]] = {}
 
-    def step(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int) -> Change:
+    def step(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int, wall: int | None = None) -> Change:
         """Interactions for one customer. Returns the new set and the difference of facts.
 
-        What time takes from the table goes before what arrives, whether a sweep has found it or not.
+        What time takes from the table goes before what arrives, whether a sweep has found it or not. ``wall``: the instant (ms) of the
+        clock on the wall where that is not ``now``; an alert may be stale by it.
         """
+        wall = now if wall is None else wall
         if records and old is not None and self.is_ripe(key, old, now):
-            first = self.join(key, old, (), now)
-            return both(first, self.join(key, first.value, records, now))
-        return self.join(key, old, records, now)
+            first = self.join(key, old, (), now, wall)
+            return both(first, self.join(key, first.value, records, now, wall))
+        return self.join(key, old, records, now, wall)
 
     def is_ripe(self, key: bytes, old: bytes, now: int) -> bool:
         """Whether some of a customer's state may be due to leave the table."""
         if now < due_of(old):
             return False
-        customer, _, _ = self.recall(key, old)
+        customer, *_ = self.recall(key, old)
         gone = now - CHAIN_GAP - self.kept
         return any(r.active_until <= gone for r in customer.records) or any(m.until <= now for m in customer.markers)
 
-    def join(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int) -> Change:
+    def join(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int, wall: int) -> Change:
         """Interactions join the set; what has been in the table for long enough leaves it."""
         counts: dict[tuple[str, ...], int] = {}
-        customer, before, signed = self.recall(key, old)
+        customer, before, signed, live = self.recall(key, old)
         now = max(now, customer.as_of)
         taken = Taken(customer, self.kept)
         for x in records:
@@ -162,6 +165,8 @@ class Stitch:
             if changes or records:
                 signed, signed_before = signatures(account), signed
                 outputs += public.told(key, account, signed_before, signed, taken.moved, strangers(records, customer))
+            live, live_before = alerts.live(key, account), live
+            outputs += alerts.told(live_before, live, taken.moved, wall)
         gone, archived, markers = archive(account, customer.markers, now, self.kept, counts)
         still = [r for r in refused if now < r.until] if refused else []
         if len(still) != len(refused):
@@ -180,19 +185,21 @@ class Stitch:
         value = seal(due, ENCODE(customer), is_open=is_open, waiting=account.waiting() if is_open else ())
         if len(self.memo) >= MEMO:
             self.memo.clear()
-        self.memo[key] = value, customer, total, signed
+        self.memo[key] = value, customer, total, signed, live
         return Change(value=value, due=due, bookings=changes, archived=archived, outputs=tuple(outputs), counts=counts)
 
-    def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Facts, Signatures]:
+    def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Facts, Signatures, Alerts]:
         """The decoded state, its facts and what is told of its chains, from the memo if it holds exactly these bytes."""
         if old is None:
-            return Customer(0, []), {}, {}
+            return Customer(0, []), {}, {}, {}
         known = self.memo.get(key)
         if known is not None and known[0] is old:
             return known[1:]
         customer = STATE.decode(body_of(old))
         account = Account(customer.records, customer.as_of, self.rules)
-        return customer, account.total(), signatures(account) if self.tells else {}
+        if not self.tells:
+            return customer, account.total(), {}, {}
+        return customer, account.total(), signatures(account), alerts.live(key, account)
 
     def facts(self, value: bytes) -> Facts:
         """The facts that an encoded state stands for: the trial balance adds these up."""

@@ -22,6 +22,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "bookings_total": ("Amounts booked.", ("result",)),
     "transactions_total": ("Transactions by outcome.", ("result",)),
     "defects_total": ("Records that a step could not take: defects of ours.", ("stage",)),
+    "alerts_total": ("Alerts on chains by what became of them.", ("result",)),
     "seeks_total": ("Times that records were read again because something was lost on the way.", ("topic",)),
     "kafka_retries_total": ("Retries of the Kafka client that are nobody's concern.", ("kind",)),
 }

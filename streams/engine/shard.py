@@ -206,11 +206,12 @@ class Shard:
     def send(self, outputs: Iterable[Outgoing], timestamp: int) -> None:
         """Puts outputs to the partition of their key; each carries the time of the record that it came of."""
         rows, topics, partitions, feeds = self.pending.outputs, self.spec.topics, self.spec.outputs, self.spec.feeds
+        aligned = self.spec.aligned
         number = 0
         for output in outputs:
             name, key, partition, headers = output.topic, output.key, output.partition, output.headers
             if partition is None:
-                partition = partition_of(key or b"", partitions[name])
+                partition = self.partition if name in aligned else partition_of(key or b"", partitions[name])
             if name in feeds:
                 headers = ((NOW, self.now().to_bytes(8, "big")), *headers)
             place = topics[name], partition
@@ -327,6 +328,9 @@ class Shard:
         self.meters.count(done.counts)
         self.meters.counters["transactions_total"].labels("committed").inc()
         now = wall()
+        for name, hear in self.spec.heard.items():
+            if rows := done.outputs.get((self.spec.topics[name], self.partition)):
+                hear(rows)
         for records in done.arrivals:
             self.meters.lag.observe(self.spec.name, now, records)
 

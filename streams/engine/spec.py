@@ -1,9 +1,10 @@
 """What a stage of the flow is, told once by the app: what it reads and writes, what its shards are made of, what they take for now."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from streams.engine.kafka import Row
 from streams.engine.ledger import Ledger
 from streams.engine.stage import Stage
 
@@ -33,7 +34,9 @@ class Spec:
 
     ``sources`` are co-partitioned topics: a shard is partition n of all of them. ``topics``: the stage's names of its outputs → topic.
     ``feeds``: outputs that another stage reads, which carry this shard's now. ``after``: the stage whose outputs this one reads.
-    ``trims``: its sources are nobody else's, and records that have been committed are deleted.
+    ``trims``: its sources are nobody else's, and records that have been committed are deleted. ``aligned``: outputs that go to the
+    partition of the shard's own number, whatever their key. ``heard``: by the stage's name of an output, who is told of its records
+    once they have committed.
     """
 
     name: str
@@ -47,3 +50,5 @@ class Spec:
     feeds: frozenset[str] = frozenset()
     after: str = ""
     trims: bool = False
+    aligned: frozenset[str] = frozenset()
+    heard: Mapping[str, Callable[[Sequence[Row]], None]] = field(default_factory=dict)

@@ -1,0 +1,219 @@
+"""Alerts on chains to Alertmanager (API v2): posted when the transaction that tells of them has committed.
+
+Nothing is kept here that matters. What a worker has committed and not posted when it is killed is found in the alerts topic by whoever
+opens the shard next; what is posted twice is one alert, because Alertmanager goes by labels.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from msgspec import json
+
+from schemas.records import Alert
+from streams.core.alerts import STALE
+from streams.engine.engine import Engine, Slot
+from streams.engine.kafka import Row
+from streams.engine.shard import Shard
+from streams.engine.spec import wall
+
+log = logging.getLogger(__name__)
+
+NAME: Final = "ExcessiveTransfersInChain"
+MANY: Final = "ExcessiveTransfersInManyChains"
+SEVERITY: Final = "page"
+LIVE_AT_MOST: Final = 20
+"""Live alerts of one team; what crosses the limit beyond them is one summary."""
+MANY_MS: Final = 300_000
+ANSWER_SECONDS: Final = 5
+RETRY_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.5
+JSON: Final = {"Content-Type": "application/json"}
+DECODE: Final = json.Decoder(Alert).decode
+
+Posted = dict[str, Any]
+"""An alert as Alertmanager takes it: labels, annotations, startsAt, endsAt."""
+
+
+class Alertmanager:
+    """One Alertmanager, and what it is still to be told. ``count`` notes what became of each alert: sent, limited, stale, failed."""
+
+    def __init__(self, address: str, count: Callable[[str], None]) -> None:
+        self.address, self.count = address, count
+        self.pending: list[Alert] = []
+        self.over: dict[str, int] = {}
+        self.wake = asyncio.Event()
+
+    def tell(self, alerts: Iterable[Alert]) -> None:
+        """Posts these soon. One that is older than a minute is for the record only."""
+        for alert in alerts:
+            if alert.moved:
+                continue  # the same alert to Alertmanager, which goes on
+            if alert.state == "ended":
+                self.over[alert.id] = wall()
+            elif alert.stale or wall() - alert.at > STALE:
+                self.count("stale")
+                continue
+            self.pending.append(alert)
+        self.wake.set()
+
+    async def run(self) -> None:
+        """Posts what there is, again and again; what cannot be posted is tried until it helps nobody any more."""
+        async with ClientSession(timeout=ClientTimeout(total=ANSWER_SECONDS)) as session:
+            while True:
+                await self.wake.wait()
+                self.wake.clear()
+                due, self.pending = self.pending, []
+                try:
+                    await self.post(session, due)
+                except (ClientError, TimeoutError) as error:
+                    log.warning("%s does not take alerts, tried again in %g s: %r", self.address, RETRY_SECONDS, error)
+                    self.pending = [alert for alert in due if self.matters(alert)] + self.pending
+                    await asyncio.sleep(RETRY_SECONDS)
+                    self.wake.set()
+
+    def matters(self, alert: Alert) -> bool:
+        """Whether it is worth trying again: an end until it ends by itself, a beginning for a minute."""
+        if wall() < (alert.until if alert.state == "ended" else alert.at + STALE):
+            return True
+        self.count("failed")
+        return False
+
+    async def post(self, session: ClientSession, alerts: Sequence[Alert]) -> None:
+        """Tells what has ended, and what has begun and is not over, of each team up to the limit. ClientError, TimeoutError."""
+        now = wall()
+        self.over = {name: at for name, at in self.over.items() if now - at <= 2 * STALE}
+        posts = [single(alert, max(now, alert.at)) for alert in alerts if alert.state == "ended"]
+        by_team: dict[str, list[Alert]] = defaultdict(list)
+        for alert in alerts:
+            if alert.state == "firing" and alert.id not in self.over:
+                by_team[alert.team].append(alert)
+        for team, begun in by_team.items():
+            live = await self.live(session, team)
+            new = [alert for alert in begun if alert.chain not in live]
+            room = max(0, LIVE_AT_MOST - len(live))
+            posts += [single(alert, alert.until) for alert in begun if alert.chain in live]
+            posts += [single(alert, alert.until) for alert in new[:room]]
+            if beyond := new[room:]:
+                posts.append(summary(team, beyond, now))
+            for result, number in (("sent", len(begun) - len(beyond)), ("limited", len(beyond))):
+                for _ in range(number):
+                    self.count(result)
+        if posts:
+            async with session.post(f"{self.address}/api/v2/alerts", data=orjson.dumps(posts), headers=JSON) as answer:
+                answer.raise_for_status()
+
+    async def live(self, session: ClientSession, team: str) -> set[str]:
+        """The chains of a team that it has live alerts on, whoever posted them."""
+        matchers = [("filter", f"{name}={orjson.dumps(value).decode()}") for name, value in (("alertname", NAME), ("team", team))]
+        query = [*((kind, "true") for kind in ("active", "silenced", "inhibited")), *matchers]
+        async with session.get(f"{self.address}/api/v2/alerts", params=query) as answer:
+            answer.raise_for_status()
+            return {alert["labels"].get("chain", "") for alert in orjson.loads(await answer.read())}
+
+
+class Alerts:
+    """Every Alertmanager that is to be told."""
+
+    def __init__(self, addresses: Iterable[str], count: Callable[[str], None]) -> None:
+        self.managers = [Alertmanager(address, count) for address in addresses]
+
+    def hear(self, rows: Sequence[Row]) -> None:
+        """Takes records of the alerts topic that have committed."""
+        self.tell([DECODE(value) for _, value, _, _ in rows if value])
+
+    def tell(self, alerts: Sequence[Alert]) -> None:
+        """Tells everyone."""
+        for manager in self.managers:
+            manager.tell(alerts)
+
+    async def run(self) -> None:
+        """Posts for ever."""
+        async with asyncio.TaskGroup() as group:
+            for manager in self.managers:
+                group.create_task(manager.run())
+
+    async def follow(self, engine: Engine, stage: str, topic: str) -> None:
+        """Tells what was committed shortly before a shard opened here, because its former owner may not have come to it."""
+        known: dict[Slot, Shard] = {}
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            opened = {slot: shard for slot, shard in engine.shards.items() if slot[0] == stage and known.get(slot) is not shard}
+            if opened:
+                try:
+                    self.tell(await recent(engine, topic, [n for _, n in opened]))
+                except KafkaError as error:
+                    log.info("recent alerts are not read yet: %r", error)
+                else:
+                    known |= opened
+
+
+async def recent(engine: Engine, topic: str, partitions: Iterable[int]) -> list[Alert]:
+    """The alerts of the last minute in some partitions. KafkaError."""
+    consumer = engine.kafka.consumer()
+    await consumer.start()
+    try:
+        places = [TopicPartition(topic, n) for n in partitions]
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        starts = await consumer.offsets_for_times(dict.fromkeys(places, wall() - STALE))
+        left = {place: ends[place] for place, start in starts.items() if start is not None and start.offset < ends[place]}
+        for place in places:
+            consumer.seek(place, starts[place].offset if place in left else ends[place])
+        found = []
+        while left:
+            for place, records in (await consumer.getmany(*left, timeout_ms=100)).items():
+                found += [DECODE(record.value) for record in records if record.value]
+                if await consumer.position(place) >= left[place]:
+                    del left[place]
+        return found
+    finally:
+        await consumer.stop()
+
+
+def single(alert: Alert, until: int) -> Posted:
+    """One alert on one chain."""
+    weakest = alert.weakest
+    told = (
+        f"{weakest.kind} of {weakest.team}, {weakest.overrun_seconds:g} s over its target, score {weakest.score:g}" if weakest else "none"
+    )
+    path = " → ".join(alert.path)
+    return {
+        "labels": {
+            "alertname": NAME, "team": alert.team, "channel": alert.channel, "severity": SEVERITY, "chain": alert.chain,
+        },
+        "annotations": {
+            "summary": f"{alert.transfers} transfers within a day: {path}. Weakest link: {told}.",
+            "customer": alert.customer,
+            "interaction": alert.interaction,
+            "path": path,
+            "weakest_link": told,
+        },
+        "startsAt": rfc3339(alert.at),
+        "endsAt": rfc3339(until),
+    }  # fmt: skip
+
+
+def summary(team: str, alerts: Sequence[Alert], now: int) -> Posted:
+    """One alert for all that is beyond the limit."""
+    return {
+        "labels": {"alertname": MANY, "team": team, "severity": SEVERITY},
+        "annotations": {
+            "summary": f"{team}: more than {LIVE_AT_MOST} chains beyond their limit of transfers at once; "
+            f"single ones are in the alerts topic, the last {alerts[-1].chain}.",
+        },
+        "startsAt": rfc3339(alerts[0].at),
+        "endsAt": rfc3339(now + MANY_MS),
+    }
+
+
+def rfc3339(at: int) -> str:
+    """An instant (ms) as text."""
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,68 @@
+"""The alert on a chain: the limit of transfers was crossed in a contact that goes on, so that somebody can still step in.
+
+Which alerts are live follows from the state alone, so what is told is the difference of two states: a crossing is told once, in the
+transaction that books it, and its end once, and nothing again after a restart.
+"""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from itertools import groupby
+from typing import Final
+
+from msgspec import json
+from msgspec.structs import replace
+
+from schemas.records import Alert, Moved
+from streams.core.facts import Account, crossings
+from streams.core.identity import readable
+from streams.core.public import public
+from streams.core.step import Output
+
+ALERTS: Final = "alerts"
+STALE: Final = 60_000
+"""Told later than this (ms), it is for the record only: it helps nobody any more, and a replay must not wake anybody."""
+ENCODE: Final = json.Encoder().encode
+
+Alerts = dict[str, Alert]
+"""By id, as `firing`."""
+
+
+def live(key: bytes, account: Account) -> Alerts:
+    """The crossings in contacts that go on."""
+    found: Alerts = {}
+    for chain, weakest in zip(account.chains, account.weakest, strict=True):
+        going_on = {r.record.key: r for r in chain.readings if r.transfers and not r.record.over}
+        if not going_on:
+            continue
+        transfers = sorted(t for r in chain.readings for t in r.transfers)
+        teams = [team for r in chain.readings for team in r.teams]
+        for transfer, within in crossings(transfers, account.rules):
+            if (reading := going_on.get(transfer.key)) is None:
+                continue
+            name = blake2b(ENCODE((key.decode(), transfer.key, transfer.at, transfer.ordinal)), digest_size=16).hexdigest()
+            found[name] = Alert(
+                id=name,
+                state="firing",
+                stale=False,
+                at=transfer.at,
+                until=reading.record.active_until,
+                customer=readable(key.decode()),
+                chain=readable(chain.id),
+                interaction=readable(transfer.key),
+                channel=transfer.channel,
+                team=transfer.sender,
+                transfers=within,
+                path=[team for team, _ in groupby(teams)],
+                weakest=public(weakest) if weakest is not None and weakest.met < weakest.asked else None,
+            )
+    return found
+
+
+def told(before: Alerts, after: Alerts, moved: Mapping[str, Moved], wall: int) -> list[Output]:
+    """What a step tells: crossings that are new, with how late that is by the clock on the wall (ms), and what has ended."""
+    if before.keys() == after.keys():
+        return []
+    elsewhere = {readable(name) for name, to in moved.items() if to.to}
+    found = [replace(alert, stale=wall - alert.at > STALE) for name, alert in after.items() if name not in before]
+    found += [replace(a, state="ended", moved=a.interaction in elsewhere) for name, a in before.items() if name not in after]
+    return [Output(ALERTS, alert.id.encode(), ENCODE(alert)) for alert in found]

@@ -1,0 +1,203 @@
+"""Alerts to Alertmanager: what is posted, what is not, how many at once, and what becomes of what cannot be posted."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from aiokafka import AIOKafkaProducer
+from msgspec import json
+from msgspec.structs import replace
+
+from schemas.records import Alert, ScoredLink
+from streams import alerts as alerts_module
+from streams.alerts import LIVE_AT_MOST, MANY, NAME, Alerts, recent
+from streams.engine.engine import Engine
+from streams.engine.kafka import Kafka
+from streams.engine.spec import wall
+from streams.settings import Settings
+from streams.topics import create
+from tests.world import until
+
+pytestmark = pytest.mark.asyncio
+WEAKEST: Final = ScoredLink(kind="wait", team="A", reason="wait", score=0.307, overrun_seconds=45.0, at=0)
+
+
+class Receiver:
+    """An Alertmanager of the test's: what was posted, and what is live by it."""
+
+    def __init__(self) -> None:
+        self.posted: list[dict[str, Any]] = []
+        self.failing = 0
+        self.queries: list[list[str]] = []
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Takes alerts, or fails."""
+        if self.failing:
+            self.failing -= 1
+            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
+        self.posted += await request.json()
+        return web.Response()
+
+    async def get(self, request: web.Request) -> web.Response:
+        """The live alerts of a name and team."""
+        self.queries.append(request.query.getall("filter"))
+        return web.json_response([{"labels": labels} for labels in self.live() if all(holds(labels, f) for f in self.queries[-1])])
+
+    def live(self) -> list[dict[str, str]]:
+        """The labels of what is live: the last post of each decides."""
+        last = {tuple(sorted(post["labels"].items())): post for post in self.posted}
+        return [post["labels"] for post in last.values() if instant(post["endsAt"]) > wall()]
+
+    def names(self) -> Counter[str]:
+        """How many were posted of each name."""
+        return Counter(post["labels"]["alertname"] for post in self.posted)
+
+
+def holds(labels: dict[str, str], matcher: str) -> bool:
+    """Whether an alert is meant."""
+    name, _, value = matcher.partition("=")
+    return labels.get(name) == json.decode(value)
+
+
+def instant(text: str) -> float:
+    """RFC 3339 as ms."""
+    return datetime.fromisoformat(text).timestamp() * 1000
+
+
+def alert(number: int = 1, **changes: Any) -> Alert:
+    """One that has just begun."""
+    made = Alert(
+        id=f"{number}", state="firing", stale=False, at=wall() - 100, until=wall() + 3_600_000, customer="phone:7f", chain=f"pbx:c{number}",
+        interaction=f"pbx:c{number}", channel="call", team="C", transfers=3, path=["A", "B", "C", "D"], weakest=WEAKEST,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+@asynccontextmanager
+async def telling() -> AsyncIterator[tuple[Receiver, Alerts, Counter[str]]]:
+    """A receiver, who is to be told, and what became of alerts."""
+    receiver, counted = Receiver(), Counter[str]()
+    app = web.Application()
+    app.router.add_post("/api/v2/alerts", receiver.post)
+    app.router.add_get("/api/v2/alerts", receiver.get)
+    async with TestServer(app) as server:
+        alerts = Alerts([str(server.make_url("")).rstrip("/")], lambda result: counted.update([result]))
+        running = asyncio.create_task(alerts.run())
+        try:
+            yield receiver, alerts, counted
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def done(alerts: Alerts, holds: Callable[[], bool]) -> None:
+    """Waits until something holds and nothing is on its way."""
+    await until(lambda: holds() and not alerts.managers[0].pending)
+
+
+async def test_an_alert_says_who_where_and_why() -> None:
+    """Labels to group by, and in its annotations what whoever steps in must know."""
+    async with telling() as (receiver, alerts, counted):
+        one = alert()
+        alerts.hear([(b"1", json.encode(one), None, ()), (b"2", None, None, ())])
+        await done(alerts, lambda: bool(receiver.posted))
+    (post,) = receiver.posted
+
+    assert post["labels"] == {"alertname": NAME, "team": "C", "channel": "call", "severity": "page", "chain": "pbx:c1"}
+    assert post["annotations"]["customer"] == "phone:7f"
+    assert post["annotations"]["path"] == "A → B → C → D"
+    assert post["annotations"]["weakest_link"] == "wait of A, 45 s over its target, score 0.307"
+    assert post["annotations"]["summary"].startswith("3 transfers within a day: A → B → C → D.")
+    assert (instant(post["startsAt"]), instant(post["endsAt"])) == (one.at, one.until)
+    assert counted == {"sent": 1}
+
+
+async def test_the_end_is_told() -> None:
+    """At once, with the same labels; what began before and comes after it is not told any more."""
+    async with telling() as (receiver, alerts, _):
+        alerts.tell([alert()])
+        await done(alerts, lambda: len(receiver.posted) == 1)
+        alerts.tell([alert(state="ended")])
+        await done(alerts, lambda: len(receiver.posted) == 2)
+        alerts.tell([alert(), alert(2)])
+        await done(alerts, lambda: len(receiver.posted) == 3)
+
+    assert receiver.posted[0]["labels"] == receiver.posted[1]["labels"]
+    assert instant(receiver.posted[1]["endsAt"]) <= wall()
+    assert receiver.posted[2]["labels"]["chain"] == "pbx:c2"
+
+
+@pytest.mark.parametrize("changes", [{"stale": True}, {"at": wall() - 3_600_000}, {"state": "ended", "moved": True}])
+async def test_what_comes_too_late_or_goes_on_elsewhere_wakes_nobody(changes: dict[str, Any]) -> None:
+    """It is in the topic all the same."""
+    async with telling() as (receiver, alerts, _):
+        alerts.tell([alert(1, **changes), alert(2)])
+        await done(alerts, lambda: bool(receiver.posted))
+
+    assert [post["labels"]["chain"] for post in receiver.posted] == ["pbx:c2"]
+
+
+async def test_a_storm_is_twenty_alerts_and_a_summary() -> None:
+    """Of each team; whoever posted them. What ends makes room."""
+    async with telling() as (receiver, alerts, counted):
+        alerts.tell([alert(n) for n in range(LIVE_AT_MOST - 1)])
+        await done(alerts, lambda: len(receiver.posted) == LIVE_AT_MOST - 1)
+        alerts.tell([alert(100 + n) for n in range(3)])
+        alerts.tell([alert(200, team='"D"')])
+        await done(alerts, lambda: receiver.names()[MANY] == 1)
+        assert receiver.names() == {NAME: LIVE_AT_MOST + 1, MANY: 1}
+        alerts.tell([alert(0, state="ended")])
+        await done(alerts, lambda: receiver.names()[NAME] == LIVE_AT_MOST + 2)
+        alerts.tell([alert(300)])
+        await done(alerts, lambda: receiver.names()[NAME] == LIVE_AT_MOST + 3)
+
+    (many,) = (post for post in receiver.posted if post["labels"]["alertname"] == MANY)
+    assert many["labels"] == {"alertname": MANY, "team": "C", "severity": "page"}
+    assert counted == {"sent": LIVE_AT_MOST + 2, "limited": 2}
+
+
+async def test_what_cannot_be_posted_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a second, with what has come meanwhile."""
+    monkeypatch.setattr(alerts_module, "RETRY_SECONDS", 0.01)
+    async with telling() as (receiver, alerts, _):
+        receiver.failing = 3
+        alerts.tell([alert(1)])
+        await until(lambda: receiver.failing < 3)
+        alerts.tell([alert(2)])
+        await done(alerts, lambda: len({post["labels"]["chain"] for post in receiver.posted}) == 2)
+
+
+async def test_what_helps_nobody_any_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute after it began; an end when it would have ended by itself. It is counted."""
+    monkeypatch.setattr(alerts_module, "RETRY_SECONDS", 0.01)
+    async with telling() as (receiver, alerts, counted):
+        receiver.failing = 1 << 30
+        alerts.tell([alert(1, at=wall() - 59_900), alert(2, state="ended", until=wall() + 50)])
+        await done(alerts, lambda: counted["failed"] == 2)
+
+    assert receiver.posted == []
+
+
+async def test_what_was_committed_lately_is_found_by_the_next_owner(kafka: str) -> None:
+    """Of its partitions only, and nothing older than a minute."""
+    settings = Settings(broker=kafka, prefix=f"test-alerts-{wall()}", partitions=2)
+    await create(settings)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    await producer.start()
+    try:
+        for number, partition, age in ((1, 0, 70_000), (2, 0, 5_000), (3, 1, 0), (4, 0, 0)):
+            value = json.encode(alert(number))
+            await producer.send_and_wait(settings.topic("alerts"), value, b"a", partition, timestamp_ms=wall() - age)
+    finally:
+        await producer.stop()
+    engine = Engine([], Kafka(kafka), "g")
+
+    assert [a.id for a in await recent(engine, settings.topic("alerts"), [0])] == ["2", "4"]
+    assert [a.id for a in await recent(engine, settings.topic("alerts"), [1])] == ["3"]
