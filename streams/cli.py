@@ -183,11 +183,20 @@ def demo(
         typer.Option("--for", metavar="SECONDS", min=0, help="End so long after it has caught up; default: at Ctrl-C."),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed, the same days.")] = 1,
+    only_publish: Annotated[
+        bool, typer.Option("--only-publish", help="Only the contact center, for workers that run elsewhere; until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Show it all at work: real Kafka, one worker, and a contact center with branches, two days of it and then live."""
     from streams.commands import demo as command  # noqa: PLC0415 - the others start without it
 
-    command.run(os.environ, terminal(), seconds, seed)
+    if only_publish and seconds is not None:
+        message = "--for: with --only-publish nobody sees when it has caught up; end it with Ctrl-C"
+        raise ValueError(message)
+    if only_publish:
+        command.publish(os.environ, terminal(), seed)
+    else:
+        command.run(os.environ, terminal(), seconds, seed)
 
 
 @app.command()

@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from schemas.events import Event, Queued
+from streams.broker import BrokerError
+from streams.commands import demo
 from streams.connection import administrator
 from streams.core.identity import Identity
 from streams.core.targets import Rules
@@ -26,9 +29,12 @@ from streams.demo.centre import DAY, happenings
 from streams.demo.reading import Figures, Ready, figures, ready, worst
 from streams.demo.screen import State, line, shown
 from streams.demo.today import Today
+from streams.publishing import Parcel
 from streams.replay import Replay
+from streams.settings import Settings
 from streams.simulate import simulate
 from tests.command import BIN, PLAIN
+from tests.shared import ROOT
 from tests.worker import at_the_end, free_port, page, wait_for
 
 NOW: Final = 1_795_341_600_000
@@ -71,6 +77,67 @@ def test_equal_seeds_give_equal_days_at_any_time() -> None:
     assert [shifted(x, 12_345) for x in at_once] == [shifted(x, 0) for x in later]
     assert any(isinstance(x, Queued) and x.appointment_at for x in later)
     assert [x.id for x in other] != [x.id for x in at_once]
+
+
+def test_another_run_tells_of_other_contacts() -> None:
+    """An interaction is its source's: what is started again on the same topics does not change what the last run told."""
+    first, second = (list(itertools.islice(happenings(NOW, 7, run=run), 100)) for run in ("-1", "-2"))
+
+    assert [replace(x, source=x.source.replace("-1", "-2")) for x in first] == second
+    assert {(x.source, x.interaction_id) for x in first}.isdisjoint((x.source, x.interaction_id) for x in second)
+
+
+def test_only_the_centre_publishes_the_past_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--only-publish`: to the topics of the settings, first what has been, then live, until Kafka or somebody ends it."""
+    told, topics = StringIO(), []
+    sent: list[Parcel] = []
+
+    class Sender:
+        """A Kafka that takes what has been and one look's worth of the present."""
+
+        async def put(self, parcel: Parcel) -> None:
+            sent.append(parcel)
+
+        async def flush(self) -> None:
+            """All of it has come."""
+
+        async def send_all(self) -> None:
+            raise BrokerError("gone")
+
+    @asynccontextmanager
+    async def sending(_: str, names: list[str]) -> AsyncIterator[Sender]:
+        topics.extend(names)
+        yield Sender()
+
+    def contacts(now: int, seed: int, days: int, run: str) -> Iterator[Event]:
+        assert (seed, days) == (7, 2)
+        for number, at in enumerate((now - DAY, now, now + 50, now + DAY)):
+            yield Queued(id=f"{number}", source=f"acd{run}", interaction_id=f"{number}", at=at, queue="q")
+
+    monkeypatch.setattr(demo, "sending", sending)
+    monkeypatch.setattr(demo, "happenings", contacts)
+    with pytest.raises(BrokerError, match=r"\Agone\Z"):
+        asyncio.run(demo.published(Settings(prefix="x"), Console(file=told, width=200), 7))
+
+    assert topics == ["x.calls", "x.visits", "x.feedback"]
+    assert [(x.topic, x.key) for x in sent[:2]] == [("x.calls", b"0"), ("x.calls", b"1")]
+    assert len(sent) < 4
+    assert told.getvalue() == "2 events of the last two days published to 127.0.0.1:9092; now live\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "line"),
+    [
+        ((), 1, "karar: 127.0.0.1:1: no Kafka answers there; start one with `karar broker`, or name yours with KARAR_BROKER\n"),
+        (("--for", "1"), 2, "karar: --for: with --only-publish nobody sees when it has caught up; end it with Ctrl-C\n"),
+    ],
+)
+def test_what_keeps_the_centre_from_publishing_is_one_line(more: tuple[str, ...], status: int, line: str) -> None:
+    """It starts no Kafka of its own."""
+    command = [sys.executable, "-m", "streams", "demo", "--only-publish", *more]
+    done = subprocess.run(command, env=PLAIN | {"KARAR_BROKER": "127.0.0.1:1"}, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", line)
 
 
 # -- The screen --------------------------------------------------------------------------------------------------------

@@ -61,6 +61,23 @@ def run(environment: Mapping[str, str], console: Console, seconds: float | None,
     tell(console, "everything that was started has been stopped")
 
 
+def publish(environment: Mapping[str, str], console: Console, seed: int) -> None:
+    """Only the contact centre, for workers that run elsewhere, until somebody ends it. BrokerError, ValueError: one line."""
+    signal.signal(signal.SIGTERM, interrupt)
+    with suppress(KeyboardInterrupt), hushed("aiokafka"):
+        asyncio.run(published(Settings.read(environment), console, seed))
+
+
+async def published(settings: Settings, console: Console, seed: int) -> None:
+    """The days that have been, then each event when its time comes; whoever starts it again starts another run."""
+    async with sending(settings.broker, [settings.topic(name) for name in INPUTS]) as sender:
+        now = wall()
+        publisher = Publisher(sender, settings, happenings(now, seed, DAYS, f"-{now // 1000}"))
+        await publisher.catch_up(now, lambda _: None, lambda: False)
+        tell(console, f"{publisher.published:,} events of the last two days published to {settings.broker}; now live")
+        await publisher.go_on()
+
+
 def worker_environment(environment: Mapping[str, str], address: str) -> dict[str, str]:
     """The settings of the demo's worker. On somebody's Kafka its topics have a name that nobody else has."""
     given = TELLING | dict(environment) | {"KARAR_BROKER": address, "KARAR_CLOCK": "wall", "KARAR_ADAPTERS": ""}
