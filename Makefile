@@ -8,7 +8,7 @@ KAFKA ?= 4.3.1
 missing = $(if $(wildcard $(1)),,$(error $@: $(2)))
 is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 
-.PHONY: help venv demo test lint bench shuffles soak schemas mutation constraints jars clean
+.PHONY: help venv demo test lint bench shuffles soak schemas dashboards mutation constraints jars clean
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,11 +19,12 @@ demo: $(STAMP) ## real Kafka, a worker and a simulated contact center, live (ARG
 test: $(STAMP) ## run every test; schemas, streams/core and streams/engine must be covered to 95 %
 	@$(BIN)/pytest --cov --cov-fail-under=95
 
-lint: $(STAMP) ## ruff, mypy --strict, and the published schemas against the code
+lint: $(STAMP) ## ruff, mypy --strict, the published schemas and the dashboard against the code
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(if $(wildcard streams/cli.py),$(BIN)/karar schemas --check,echo "karar schemas --check is left out: streams/cli.py does not exist yet")
+	@$(BIN)/python -m deploy.grafana.dashboard --check
 
 bench: $(STAMP) ## measure: the core alone, a scrape, and on real Kafka throughput, latency, memory, recovery (ARGS="--parts latency")
 	@$(BIN)/python -m tests.bench.core --profile
@@ -42,6 +43,9 @@ schemas: ## write schemas/published anew
 	$(call missing,streams/cli.py,karar schemas does not exist yet; it comes with streams/cli.py)
 	@$(MAKE) --no-print-directory venv
 	@$(BIN)/karar schemas
+
+dashboards: $(STAMP) ## write deploy/grafana/dashboards anew
+	@$(BIN)/python -m deploy.grafana.dashboard
 
 mutation: ## break the core in small ways and see whether a test notices
 	$(call missing,streams/core/facts.py,there is nothing to break yet; it comes with streams/core)
