@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from itertools import combinations
@@ -16,6 +15,7 @@ from deploy.grafana.queries import WINDOWS
 from streams.core.series import TABLE
 from streams.engine.meters import Meters
 from streams.exposition import FAMILIES, OVERFLOWN
+from tests.debian import program_or_skip
 from tests.test_metrics import FROM_TARGETS
 
 DEPLOY: Final = Path(dashboard.__file__).parent.parent
@@ -112,15 +112,14 @@ def test_only_what_exists_is_asked_for(expression: str) -> None:
 
 def test_prometheus_reads_every_expression(tmp_path: Path) -> None:
     """As rules, which is how promtool takes expressions."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not on the PATH")
     asked = [as_asked(expression, window) for _, expression in QUERIES for window in WINDOWS]
     assert [expression for expression in asked if "$" in expression.replace('"$1"', "")] == []
     rules = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(asked)]
     (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
 
-    run = subprocess.run([promtool, "check", "rules", str(tmp_path / "rules.yml")], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [program_or_skip("promtool"), "check", "rules", tmp_path / "rules.yml"], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     assert f"SUCCESS: {len(asked)} rules found" in run.stdout
 

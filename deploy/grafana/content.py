@@ -26,6 +26,8 @@ IN_QUEUE: Final = ("channel", "queue")
 QUEUE: Final = "{{channel}} {{queue}}"
 TEAM: Final = "{{team}}"
 SCOPES: Final = 'scope=~"all|channel:$channel|queue:$queue|team:$team|segment:.*"'
+IN_TARGET: Final = recorded("queue:contacts_answered_in_target:increase$window", *IN_QUEUE)
+LEFT: Final = f"({recorded('queue:contacts_abandoned:increase$window')} - {recorded('queue:contacts_abandoned_short:increase$window')})"
 WON: Final = net("moments_judged_total", where='result="won"', window=TODAY)
 SHARDS: Final = "max by (topic, partition) (karar_shard_up)"
 EVER_UP: Final = "max by (topic, partition) (max_over_time(karar_shard_up[1d]))"
@@ -103,10 +105,10 @@ SERVICE: Final = (
         objective=f'karar_objective_ratio{{objective=~"wait|service_level", {SCOPES}}}',
     ),
     bars(
-        "Service level by queue",
-        "Answered within target / (offered − short abandoned) in the window. "
+        "Live service level by queue",
+        "Answered within target / (answered + abandoned − short) in the window: of the customers that left the queue, how many in time. "
         "Red: the queue lacks people at this hour, or promises more than it is staffed for.",
-        recorded("queue:service_level_default:ratio$window", *IN_QUEUE),
+        f"{IN_TARGET} / ({recorded('queue:contacts_answered:increase$window', *IN_QUEUE)} + {LEFT} > 0)",
         QUEUE,
         unit=RATIO,
         steps=HIGH_WANTED,
@@ -303,7 +305,7 @@ ITSELF: Final = (
         "Dead letters",
         "Records in the window that could not be taken, and are in no figure. The topic `karar.dead-letters` has each with its reason: "
         "see *KararDeadLetters* in the runbook.",
-        "sum(increase(karar_dead_letters_total[$window])) or vector(0)",
+        "sum(karar_dead_letters_total - karar_dead_letters_total offset $window >= 0 or karar_dead_letters_total) or vector(0)",
         steps=FEW_WANTED,
     ).span(3),
     number(
