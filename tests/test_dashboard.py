@@ -85,6 +85,15 @@ def test_a_panel_explains_itself(panel: dict[str, Any]) -> None:
     assert {target["datasource"]["uid"] for target in panel["targets"]} == {panel["datasource"]["uid"]} == {"${datasource}"}
 
 
+def test_lines_of_tables_have_the_labels_that_are_shown() -> None:
+    """Grafana merges the answers to a table's queries by all their labels, and a series' own name is one."""
+    tables = [panel for panel in PANELS if panel["type"] == "table"]
+
+    assert len(tables) > 2
+    for panel in tables:
+        assert len({tuple(GROUPED.findall(target["expr"])[:1]) for target in panel["targets"]} - {()}) == 1, panel["title"]
+
+
 def test_panels_have_places_and_numbers_of_their_own() -> None:
     """Nothing lies over anything else, nothing sticks out on the right; numbers and titles occur once."""
     assert len({panel["id"] for panel in BUILT["panels"]}) == len(BUILT["panels"])

@@ -27,7 +27,9 @@ QUEUE: Final = "{{channel}} {{queue}}"
 TEAM: Final = "{{team}}"
 SCOPES: Final = 'scope=~"all|channel:$channel|queue:$queue|team:$team|segment:.*"'
 IN_TARGET: Final = recorded("queue:contacts_answered_in_target:increase$window", *IN_QUEUE)
-LEFT: Final = f"({recorded('queue:contacts_abandoned:increase$window')} - {recorded('queue:contacts_abandoned_short:increase$window')})"
+ANSWERED: Final = recorded("queue:contacts_answered:increase$window", *IN_QUEUE)
+ABANDONED: Final = recorded("queue:contacts_abandoned:increase$window", *IN_QUEUE)
+SHORT: Final = recorded("queue:contacts_abandoned_short:increase$window", *IN_QUEUE)
 WON: Final = net("moments_judged_total", where='result="won"', window=TODAY)
 SHARDS: Final = "max by (topic, partition) (karar_shard_up)"
 EVER_UP: Final = "max by (topic, partition) (max_over_time(karar_shard_up[1d]))"
@@ -99,16 +101,16 @@ SERVICE: Final = (
         "Met / (met + missed) of the wait targets in the last 30 minutes; each queue entry is judged once: when it is answered, given up, "
         "or its target passes. A queue with a target of its own has its line, the others are in their channel's. Dashed: the objective, "
         "where there is one. Falling towards it: act now, on those who still wait.",
-        f"scope:service_level_live:ratio30m{{{SCOPES}}}",
+        f"max by (scope) (scope:service_level_live:ratio30m{{{SCOPES}}})",
         "{{scope}}",
         unit=RATIO,
-        objective=f'karar_objective_ratio{{objective=~"wait|service_level", {SCOPES}}}',
+        objective=f'max by (scope) (karar_objective_ratio{{objective=~"wait|service_level", {SCOPES}}})',
     ),
     bars(
         "Live service level by queue",
         "Answered within target / (answered + abandoned − short) in the window: of the customers that left the queue, how many in time. "
         "Red: the queue lacks people at this hour, or promises more than it is staffed for.",
-        f"{IN_TARGET} / ({recorded('queue:contacts_answered:increase$window', *IN_QUEUE)} + {LEFT} > 0)",
+        f"{IN_TARGET} / ({ANSWERED} + {ABANDONED} - {SHORT} > 0)",
         QUEUE,
         unit=RATIO,
         steps=HIGH_WANTED,
@@ -127,8 +129,8 @@ SERVICE: Final = (
         "What was offered and is neither waits still, or left another way.",
         {
             "offered": (recorded("queue:contacts_offered:increase$window", *IN_QUEUE), COUNT),
-            "answered": (recorded("queue:contacts_answered:increase$window", *IN_QUEUE), COUNT),
-            "abandoned": (recorded("queue:contacts_abandoned:increase$window", *IN_QUEUE), COUNT),
+            "answered": (ANSWERED, COUNT),
+            "abandoned": (ABANDONED, COUNT),
             "average wait": (recorded("queue:answer_speed_seconds:mean$window", *IN_QUEUE), WAIT),
         },
         *IN_QUEUE,

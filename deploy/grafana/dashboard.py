@@ -10,7 +10,7 @@ from typing import Final
 from grafana_foundation_sdk.builders.dashboard import CustomVariable, Dashboard, DashboardLink, DatasourceVariable, QueryVariable, Row
 from grafana_foundation_sdk.builders.text import Panel as Text
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import DashboardLinkType, VariableOption, VariableRefresh, VariableSort
+from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DashboardLinkType, VariableOption, VariableRefresh, VariableSort
 from grafana_foundation_sdk.models.text import TextMode
 
 from deploy.grafana.content import ROWS
@@ -60,6 +60,7 @@ def dashboard() -> Dashboard:
         .readonly()
         .time("now-3h", "now")
         .refresh("30s")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
         .timezone("browser")
         .link(DashboardLink("Runbook").type(DashboardLinkType.LINK).icon("doc").url(RUNBOOK).target_blank(target_blank=True))
         .with_variable(DatasourceVariable("datasource").label("Prometheus").type("prometheus"))

@@ -106,15 +106,14 @@ def bars(title: str, says: str, expr: str, legend: str, *, unit: str = COUNT, st
 
 def lines(title: str, says: str, expr: str, legend: str, *, unit: str = COUNT, objective: str = "") -> timeseries.Panel:
     """How series went; an objective is a dashed line."""
+    legends = VizLegendOptions().show_legend(show_legend=True).display_mode(common.LegendDisplayMode.TABLE)
     panel = (
         dressed(timeseries.Panel(), title, says, unit, PLAIN)
         .color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
         .min(0)
         .fill_opacity(5)
         .show_points(common.VisibilityMode.NEVER)
-        .legend(
-            VizLegendOptions().display_mode(common.LegendDisplayMode.TABLE).placement(common.LegendPlacement.RIGHT).calcs(["lastNotNull"])
-        )
+        .legend(legends.placement(common.LegendPlacement.RIGHT).calcs(["lastNotNull"]))
         .tooltip(VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
         .with_target(query(expr, legend).range())
         .span(8)

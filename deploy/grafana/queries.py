@@ -25,8 +25,8 @@ def over_shards(by: tuple[str, ...], operation: str = "sum") -> str:
 
 
 def recorded(rule: str, *labels: str) -> str:
-    """What a recording rule has worked out."""
-    return f"{rule}{selector(*labels)}"
+    """What a recording rule has worked out, with its labels alone: lines of a table are merged by them."""
+    return f"max by ({', '.join(labels)}) ({rule}{selector(*labels)})"
 
 
 def gauge(series: str, *by: str, operation: str = "sum") -> str:
