@@ -8,10 +8,10 @@ KAFKA ?= 4.3.1
 missing = $(if $(wildcard $(1)),,$(error $@: $(2)))
 is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 
-.PHONY: help venv demo test lint bench shuffles soak schemas dashboards mutation constraints jars clean
+.PHONY: help venv demo test lint bench shuffles ops-test soak schemas dashboards mutation constraints jars clean
 
 help: ## list what can be made
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## real Kafka, a worker and a simulated contact center, live (ARGS="--for 60 --seed 7")
 	@$(BIN)/karar demo $(ARGS)
@@ -33,6 +33,9 @@ bench: $(STAMP) ## measure: the core alone, a scrape, and on real Kafka throughp
 
 shuffles: $(STAMP) ## the oracle against 200 orders of arrival of each set of events (about 15 minutes)
 	@KARAR_SHUFFLES=200 $(BIN)/pytest -q --timeout=3600 tests/test_agrees_with_the_oracle.py
+
+ops-test: $(STAMP) ## real Prometheus and Alertmanager, two workers, a load that goes wrong on purpose (about 5 minutes; CHAINS=100 MOVES=10)
+	@$(BIN)/python -m tests.ops
 
 soak: $(STAMP) ## kill, freeze and restart workers and Kafka under load, count what is lost: nothing (SECONDS=900 SEED=1 SUBJECT=counting)
 	@$(BIN)/python -m tests.soak

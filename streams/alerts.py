@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 NAME: Final = "ExcessiveTransfersInChain"
 MANY: Final = "ExcessiveTransfersInManyChains"
 SEVERITY: Final = "page"
+RUNBOOK: Final = "docs/runbook.md#"
 LIVE_AT_MOST: Final = 20
 """Live alerts of one team; what crosses the limit beyond them is one summary."""
 MANY_MS: Final = 300_000
@@ -195,6 +196,7 @@ def single(alert: Alert, until: int) -> Posted:
             "interaction": alert.interaction,
             "path": path,
             "weakest_link": told,
+            "runbook_url": f"{RUNBOOK}{NAME.lower()}",
         },
         "startsAt": rfc3339(alert.at),
         "endsAt": rfc3339(until),
@@ -208,6 +210,7 @@ def summary(team: str, alerts: Sequence[Alert], now: int) -> Posted:
         "annotations": {
             "summary": f"{team}: more than {LIVE_AT_MOST} chains beyond their limit of transfers at once; "
             f"single ones are in the alerts topic, the last {alerts[-1].chain}.",
+            "runbook_url": f"{RUNBOOK}{MANY.lower()}",
         },
         "startsAt": rfc3339(alerts[0].at),
         "endsAt": rfc3339(now + MANY_MS),

@@ -98,6 +98,7 @@ CONTENT: Final = {
     "feedback": "application/cloudevents+json",
     "moments": "application/json",
     "chains": "application/json",
+    "alerts": "application/json",
     "dead-letters": "application/octet-stream",
 }
 
