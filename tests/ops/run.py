@@ -16,7 +16,6 @@ import orjson
 import yaml
 from aiohttp import ClientError, ClientSession
 from aiokafka import AIOKafkaProducer
-from tests.debian import program
 
 from schemas.events import Queued
 from streams.alerts import NAME as IN_CHAIN
@@ -28,6 +27,7 @@ from streams.engine.spec import wall
 from streams.publishing import home, parcel, sending
 from streams.settings import Settings
 from streams.topics import INPUTS, create
+from tests.debian import program
 from tests.ops import faster
 from tests.ops.processes import Prometheus, Webhook, answers, process, relocated
 from tests.ops.service import BAD, GOOD, Center
@@ -125,9 +125,9 @@ class Ops:
         topics = [self.settings.topic(name) for name in INPUTS]
         async with sending(self.settings.broker, topics) as sender:
             now = wall()
-            publisher = Publisher(sender, self.settings, happenings(now, self.seed, 1))
+            publisher = Publisher(sender, self.settings, happenings(now, self.seed, 2))
             await publisher.catch_up(now, lambda _: None, lambda: False)
-            self.tell("events of the day before", f"{publisher.published:,}")
+            self.tell("events of the two days before", f"{publisher.published:,}")
             going_on = asyncio.create_task(publisher.go_on())
             try:
                 await self.until("caught up", self.caught_up)

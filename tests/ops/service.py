@@ -21,7 +21,7 @@ class Center:
 
     def __init__(self, sender: Sender, settings: Settings, seed: int) -> None:
         self.sender, self.settings, self.random = sender, settings, Random(seed)
-        self.calls = 0
+        self.calls = self.said = 0
         self.crossed: dict[str, int] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -29,7 +29,10 @@ class Center:
         """One event that happens now; its instant (ms)."""
         at = wall()
         made: Mapping[str, type[Event]] = EVENT_TYPES
-        event = made[what](id=f"{call}-{at}-{what}", source=SOURCE, interaction_id=call, at=at, channel="call", **fields)
+        self.said += 1
+        event = made[what](
+            id=f"{call}-{self.said}", source=SOURCE, interaction_id=call, at=at, sequence=self.said, channel="call", **fields,
+        )  # fmt: skip
         await self.sender.put(parcel(event, self.settings.topic(home(event))))
         await self.sender.send_all()
         return at
@@ -66,7 +69,7 @@ class Center:
         teams = self.random.sample(GOOD, 4)
         await self.reach(call, teams[0])
         crossed = [await self.passed(call, before, team) for before, team in pairwise(teams)]
-        self.crossed[f"{SOURCE}:{call}"] = crossed[-1]
+        self.crossed[f"{SOURCE}/{call}"] = crossed[-1]
         await asyncio.sleep(2)
         await self.say("ended", call, reason="customer")
 
