@@ -59,6 +59,14 @@ def test_alertmanager_accepts_its_configuration() -> None:
     assert not done.returncode, done.stdout + done.stderr
 
 
+def test_alerts_of_one_team_are_one_notification() -> None:
+    """However many chains they are about: no route groups by anything else."""
+    route = loaded(DEPLOY / "alertmanager" / "alertmanager.yml")["route"]
+
+    assert route["group_by"] == ["alertname", "team"]
+    assert [inner for inner in route["routes"] if "group_by" in inner] == []
+
+
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_rules_do_what_they_say(path: Path) -> None:
     """`promtool test rules`. A file without tests would pass as well: they are counted."""
