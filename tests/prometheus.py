@@ -25,7 +25,7 @@ def prometheus(data: Path) -> Iterator[str]:
     config = data.with_suffix(".yml")
     config.write_text("global: {}\n", "utf-8")
     address = f"127.0.0.1:{free_port()}"
-    command = [program_or_skip("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={data}"]
+    command = [str(program_or_skip("prometheus")), f"--config.file={config}", f"--storage.tsdb.path={data}"]
     command += [f"--storage.tsdb.retention.time={FOREVER}", f"--web.listen-address={address}"]
     with data.with_suffix(".log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
