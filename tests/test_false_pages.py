@@ -23,6 +23,9 @@ from tests.week import START, astray, objectives, published, scrapes, teams
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEED: Final = 1
+HEADROOM: Final = 1.25
+"""An objective that is just what a team does anyway is crossed by chance: docs/runbook.md says how often."""
+
 CUSTOMERS: Final = 20_000
 MINUTES: Final = 7 * 24 * 60
 BEGIN: Final = START // 1000
@@ -55,7 +58,7 @@ class Week(NamedTuple):
 
 
 def write(path: Path) -> None:
-    """The week as OpenMetrics. Each team's objective is its own rate, rounded up to a whole percent: it keeps within it, barely."""
+    """The week as OpenMetrics. Each team's objective is its own rate and a quarter, rounded up to a whole percent: it keeps within it."""
     replay = Replay(Rules(), Identity())
     wrong = astray(ASTRAY, WRONG_FROM - BEGIN - 8 * HOUR, TOUCHES, TRANSFERS)
     week = published(simulate(seed=SEED, customers=CUSTOMERS, days=7, start=START), wrong)
@@ -63,7 +66,8 @@ def write(path: Path) -> None:
         out.writelines(scrapes(replay, week, MINUTES))
         made = teams(replay)
         made[ASTRAY] = made[ASTRAY][0] - TOUCHES, made[ASTRAY][1] - TRANSFERS
-        permitted = {team: math.ceil(100 * transfers / touches) / 100 for team, (touches, transfers) in made.items() if transfers}
+        rates = {team: transfers / touches for team, (touches, transfers) in made.items() if transfers}
+        permitted = {team: math.ceil(100 * HEADROOM * rate) / 100 for team, rate in rates.items()}
         out.writelines(objectives(permitted, MINUTES))
         out.write(b"# EOF\n")
 
@@ -113,7 +117,7 @@ def elsewhere(fired: dict[str, list[float]]) -> dict[str, list[float]]:
 
 @pytest.mark.parametrize("rule", [TICKET, PAGE], ids=["ticket", "page"])
 def test_no_team_within_its_objective_alerts_in_a_normal_week(week: Week, rule: dict[str, Any]) -> None:
-    """Not one false alarm, although every objective is as low as the team's own week allows."""
+    """Not one false alarm, with objectives that are but a quarter above what the teams did in that week."""
     assert elsewhere(week.fired(rule)) == {}
 
 
