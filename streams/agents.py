@@ -176,7 +176,7 @@ class StitchStage(Shared):
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:
         """All that follows from interactions for one customer."""
-        return self.stitch.step(key, old, records, now, self.wall)
+        return self.stitch.step(key, old, records, now, max(self.wall, now))
 
     def share(self, key: bytes, value: bytes) -> None:
         """Nothing is shared."""

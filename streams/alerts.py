@@ -10,15 +10,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import orjson
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientSession, ClientTimeout
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from msgspec import json
 
 from schemas.records import Alert
-from streams.core.alerts import STALE
+from streams.core.alerts import STALE, labels
 from streams.engine.engine import Engine, Slot
 from streams.engine.kafka import Row
 from streams.engine.shard import Shard
@@ -34,6 +35,11 @@ LIVE_AT_MOST: Final = 20
 """Live alerts of one team; what crosses the limit beyond them is one summary."""
 MANY_MS: Final = 300_000
 ANSWER_SECONDS: Final = 5
+AT_ONCE: Final = 100
+REFUSED: Final = (400, 413, 422)
+"""Answers that will be the same the next time."""
+BACK_MS: Final = 3_600_000
+READ_SECONDS: Final = 10
 RETRY_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.5
 JSON: Final = {"Content-Type": "application/json"}
@@ -49,20 +55,19 @@ class Alertmanager:
     def __init__(self, address: str, count: Callable[[str], None]) -> None:
         self.address, self.count = address, count
         self.pending: list[Alert] = []
-        self.over: dict[str, int] = {}
+        self.over: dict[tuple[str, ...], int] = {}
         self.wake = asyncio.Event()
 
     def tell(self, alerts: Iterable[Alert]) -> None:
-        """Posts these soon. One that is older than a minute is for the record only."""
+        """Posts these soon. What has begun more than a minute ago is for the record only."""
         for alert in alerts:
-            if alert.moved:
-                continue  # the same alert to Alertmanager, which goes on
             if alert.state == "ended":
-                self.over[alert.id] = wall()
+                self.over[labels(alert)] = wall()
             elif alert.stale or wall() - alert.at > STALE:
                 self.count("stale")
                 continue
-            self.pending.append(alert)
+            if not alert.moved:  # one that has moved is the same to Alertmanager, and goes on there
+                self.pending.append(alert)
         self.wake.set()
 
     async def run(self) -> None:
@@ -74,7 +79,7 @@ class Alertmanager:
                 due, self.pending = self.pending, []
                 try:
                     await self.post(session, due)
-                except (ClientError, TimeoutError) as error:
+                except Exception as error:  # noqa: BLE001 - whatever it answers, it is no reason for the worker to end
                     log.warning("%s does not take alerts, tried again in %g s: %r", self.address, RETRY_SECONDS, error)
                     self.pending = [alert for alert in due if self.matters(alert)] + self.pending
                     await asyncio.sleep(RETRY_SECONDS)
@@ -92,9 +97,10 @@ class Alertmanager:
         now = wall()
         self.over = {name: at for name, at in self.over.items() if now - at <= 2 * STALE}
         posts = [single(alert, max(now, alert.at)) for alert in alerts if alert.state == "ended"]
+        results: list[str] = []
         by_team: dict[str, list[Alert]] = defaultdict(list)
         for alert in alerts:
-            if alert.state == "firing" and alert.id not in self.over:
+            if alert.state == "firing" and labels(alert) not in self.over:
                 by_team[alert.team].append(alert)
         for team, begun in by_team.items():
             live = await self.live(session, team)
@@ -104,12 +110,24 @@ class Alertmanager:
             posts += [single(alert, alert.until) for alert in new[:room]]
             if beyond := new[room:]:
                 posts.append(summary(team, beyond, now))
-            for result, number in (("sent", len(begun) - len(beyond)), ("limited", len(beyond))):
-                for _ in range(number):
-                    self.count(result)
-        if posts:
-            async with session.post(f"{self.address}/api/v2/alerts", data=orjson.dumps(posts), headers=JSON) as answer:
+            results += ["sent"] * (len(begun) - len(beyond)) + ["limited"] * len(beyond)
+        for at in range(0, len(posts), AT_ONCE):
+            await self.send(session, posts[at : at + AT_ONCE])
+        for result in results:
+            self.count(result)
+
+    async def send(self, session: ClientSession, posts: Sequence[Posted]) -> None:
+        """One request; where it is refused for what is in it, each alone, and what is refused alone is given up."""
+        async with session.post(f"{self.address}/api/v2/alerts", data=orjson.dumps(posts), headers=JSON) as answer:
+            if answer.status not in REFUSED:
                 answer.raise_for_status()
+                return
+        if len(posts) == 1:
+            self.count("failed")
+            log.error("%s refuses an alert: %s", self.address, posts[0]["labels"])
+            return
+        for post in posts:
+            await self.send(session, [post])
 
     async def live(self, session: ClientSession, team: str) -> set[str]:
         """The chains of a team that it has live alerts on, whoever posted them."""
@@ -128,7 +146,7 @@ class Alerts:
 
     def hear(self, rows: Sequence[Row]) -> None:
         """Takes records of the alerts topic that have committed."""
-        self.tell([DECODE(value) for _, value, _, _ in rows if value])
+        self.tell([alert for _, value, _, _ in rows if (alert := decoded(value)) is not None])
 
     def tell(self, alerts: Sequence[Alert]) -> None:
         """Tells everyone."""
@@ -143,40 +161,50 @@ class Alerts:
 
     async def follow(self, engine: Engine, stage: str, topic: str) -> None:
         """Tells what was committed shortly before a shard opened here, because its former owner may not have come to it."""
-        known: dict[Slot, Shard] = {}
+        known: WeakValueDictionary[Slot, Shard] = WeakValueDictionary()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             opened = {slot: shard for slot, shard in engine.shards.items() if slot[0] == stage and known.get(slot) is not shard}
             if opened:
                 try:
-                    self.tell(await recent(engine, topic, [n for _, n in opened]))
-                except KafkaError as error:
+                    found = await recent(engine, topic, [n for _, n in opened])
+                except (KafkaError, TimeoutError) as error:
                     log.info("recent alerts are not read yet: %r", error)
                 else:
-                    known |= opened
+                    self.tell([alert for alert in found if alert.state == "ended" or wall() - alert.at <= STALE])
+                    known.update(opened)
 
 
 async def recent(engine: Engine, topic: str, partitions: Iterable[int]) -> list[Alert]:
-    """The alerts of the last minute in some partitions. KafkaError."""
+    """The alerts of the last hour in some partitions. KafkaError, TimeoutError."""
     consumer = engine.kafka.consumer()
-    await consumer.start()
     try:
-        places = [TopicPartition(topic, n) for n in partitions]
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        starts = await consumer.offsets_for_times(dict.fromkeys(places, wall() - STALE))
-        left = {place: ends[place] for place, start in starts.items() if start is not None and start.offset < ends[place]}
-        for place in places:
-            consumer.seek(place, starts[place].offset if place in left else ends[place])
-        found = []
-        while left:
-            for place, records in (await consumer.getmany(*left, timeout_ms=100)).items():
-                found += [DECODE(record.value) for record in records if record.value]
-                if await consumer.position(place) >= left[place]:
-                    del left[place]
-        return found
+        async with asyncio.timeout(READ_SECONDS):
+            await consumer.start()
+            places = [TopicPartition(topic, n) for n in partitions]
+            consumer.assign(places)
+            ends = await consumer.end_offsets(places)
+            starts = await consumer.offsets_for_times(dict.fromkeys(places, wall() - BACK_MS))
+            for place in places:
+                start = starts.get(place)
+                consumer.seek(place, ends[place] if start is None else min(start.offset, ends[place]))
+            found: list[Alert] = []
+            # Judged by position: what is read last may be a marker, which brings no record.
+            while [place for place in places if await consumer.position(place) < ends[place]]:
+                for records in (await consumer.getmany(*places, timeout_ms=100)).values():
+                    found += [alert for record in records if (alert := decoded(record.value)) is not None]
+            return found
     finally:
         await consumer.stop()
+
+
+def decoded(value: bytes | None) -> Alert | None:
+    """An alert; None where the record is none of ours."""
+    try:
+        return DECODE(value) if value else None
+    except ValueError:
+        log.warning("a record of the alerts topic cannot be read")
+        return None
 
 
 def single(alert: Alert, until: int) -> Posted:

@@ -148,7 +148,8 @@ class Texts:
         changed = self.served.changed
         while changed:
             name = changed.pop()
-            self.due.setdefault(name.partition(UNIT)[0], set()).add(name)
+            if (family := name.partition(UNIT)[0]) in FAMILIES:
+                self.due.setdefault(family, set()).add(name)
         for family in families:
             if due := self.due.get(family):
                 return [due.pop() for _ in range(min(PIECE, len(due)))]

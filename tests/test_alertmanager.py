@@ -35,10 +35,13 @@ class Receiver:
     def __init__(self) -> None:
         self.posted: list[dict[str, Any]] = []
         self.failing = 0
+        self.refused = ""
         self.queries: list[list[str]] = []
 
     async def post(self, request: web.Request) -> web.Response:
-        """Takes alerts, or fails."""
+        """Takes alerts, or fails, or refuses all because of one."""
+        if self.refused and self.refused in await request.text():
+            return web.Response(status=HTTPStatus.BAD_REQUEST)
         if self.failing:
             self.failing -= 1
             return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
@@ -166,12 +169,25 @@ async def test_a_storm_is_twenty_alerts_and_a_summary() -> None:
 async def test_what_cannot_be_posted_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a second, with what has come meanwhile."""
     monkeypatch.setattr(alerts_module, "RETRY_SECONDS", 0.01)
-    async with telling() as (receiver, alerts, _):
+    async with telling() as (receiver, alerts, counted):
         receiver.failing = 3
         alerts.tell([alert(1)])
         await until(lambda: receiver.failing < 3)
         alerts.tell([alert(2)])
         await done(alerts, lambda: len({post["labels"]["chain"] for post in receiver.posted}) == 2)
+
+    assert counted == {"sent": 2}
+
+
+async def test_one_that_is_refused_does_not_hold_up_the_others() -> None:
+    """Each is posted alone then, and what is refused alone is given up."""
+    async with telling() as (receiver, alerts, counted):
+        receiver.refused = "pbx:c2"
+        alerts.tell([alert(n) for n in (1, 2, 3)])
+        await done(alerts, lambda: len(receiver.posted) == 2)
+
+    assert [post["labels"]["chain"] for post in receiver.posted] == ["pbx:c1", "pbx:c3"]
+    assert counted["failed"] == 1
 
 
 async def test_what_helps_nobody_any_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,15 +202,20 @@ async def test_what_helps_nobody_any_more_is_given_up(monkeypatch: pytest.Monkey
 
 
 async def test_what_was_committed_lately_is_found_by_the_next_owner(kafka: str) -> None:
-    """Of its partitions only, and nothing older than a minute."""
+    """Of its partitions only, nothing older than an hour, and nothing that did not commit."""
     settings = Settings(broker=kafka, prefix=f"test-alerts-{wall()}", partitions=2)
     await create(settings)
-    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=settings.prefix)
     await producer.start()
     try:
-        for number, partition, age in ((1, 0, 70_000), (2, 0, 5_000), (3, 1, 0), (4, 0, 0)):
-            value = json.encode(alert(number))
-            await producer.send_and_wait(settings.topic("alerts"), value, b"a", partition, timestamp_ms=wall() - age)
+        for number, partition, age in ((1, 0, 3_700_000), (2, 0, 5_000), (3, 1, 0), (4, 0, 0)):
+            async with producer.transaction():
+                value = json.encode(alert(number))
+                await producer.send_and_wait(settings.topic("alerts"), value, b"a", partition, timestamp_ms=wall() - age)
+        await producer.begin_transaction()  # nothing but what was taken back, and markers, at the end of both
+        for partition in (0, 1):
+            await producer.send_and_wait(settings.topic("alerts"), json.encode(alert(5)), b"a", partition)
+        await producer.abort_transaction()
     finally:
         await producer.stop()
     engine = Engine([], Kafka(kafka), "g")

@@ -147,7 +147,7 @@ def test_a_customer_who_becomes_known_takes_the_alert_along() -> None:
 def test_beginnings_and_ends_take_turns(seed: int, source: str) -> None:
     """Whatever comes, in slices of any size: of one id the states alternate, and when all is over every alert has ended."""
     random = Random(seed)
-    events = list(simulate(seed=seed, customers=300, days=3)) if source == "simulated" else list(chaos(random, 1_000, longest=30))
+    events = list(simulate(seed=seed, customers=2_000, days=3)) if source == "simulated" else list(chaos(random, 1_000, longest=30))
     topics = Told(rules=parse('[[target]]\nkind = "excessive_transfers"\ncount = 1\n'))
     states: dict[str, list[str]] = defaultdict(list)
     while events:
@@ -158,7 +158,7 @@ def test_beginnings_and_ends_take_turns(seed: int, source: str) -> None:
     for alert in topics.later(max(topics.replay.now, LATER) + LATER):
         states[alert.id].append(alert.state)
 
-    assert states
+    assert states or source == "nonsense"  # which seldom gets so far
     for told in states.values():
         assert (told[0], told[-1]) == ("firing", "ended")
         assert all(a != b for a, b in pairwise(told))

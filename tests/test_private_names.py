@@ -79,7 +79,13 @@ CALLED: Final[dict[type, dict[str, list[str]]]] = {
     sender.AddPartitionsToTxnHandler: {"do": ["node_id"]},
     sender.EndTxnHandler: {"do": ["node_id"]},
     sender.SendProduceReqHandler: {"do": ["node_id"]},
-    transaction_manager.TransactionManager: {"committing_transaction": [], "needs_transaction_commit": [], "partitions_to_add": []},
+    transaction_manager.TransactionManager: {
+        "committing_transaction": [],
+        "needs_transaction_commit": [],
+        "partitions_to_add": [],
+        "is_in_transaction": [],
+        "wait_for_transaction_end": [],
+    },
 }
 """The same of what is called, or replaced on an object."""
 

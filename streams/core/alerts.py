@@ -58,11 +58,17 @@ def live(key: bytes, account: Account) -> Alerts:
     return found
 
 
+def labels(alert: Alert) -> tuple[str, str, str, str]:
+    """What an alert is known by: where one of these turns out to be another, the former ends and the new one begins."""
+    return alert.id, alert.chain, alert.team, alert.channel
+
+
 def told(before: Alerts, after: Alerts, moved: Mapping[str, Moved], wall: int) -> list[Output]:
     """What a step tells: crossings that are new, with how late that is by the clock on the wall (ms), and what has ended."""
-    if before.keys() == after.keys():
+    if not before and not after:
         return []
     elsewhere = {readable(name) for name, to in moved.items() if to.to}
-    found = [replace(alert, stale=wall - alert.at > STALE) for name, alert in after.items() if name not in before]
-    found += [replace(a, state="ended", moved=a.interaction in elsewhere) for name, a in before.items() if name not in after]
+    was, now = {labels(a) for a in before.values()}, {labels(a) for a in after.values()}
+    found = [replace(a, state="ended", moved=a.interaction in elsewhere) for a in before.values() if labels(a) not in now]
+    found += [replace(alert, stale=wall - alert.at > STALE) for alert in after.values() if labels(alert) not in was]
     return [Output(ALERTS, alert.id.encode(), ENCODE(alert)) for alert in found]

@@ -37,6 +37,8 @@ class Requests(Sender):
             sent.append(self._message_accumulator._append_batch(batch, TopicPartition(topic, partition)).future)
         while partitions := self._txn_manager.partitions_to_add():
             await AddPartitionsToTxnHandler(self, set(partitions)).do(await self.coordinator())
+        if not self._txn_manager.is_in_transaction():
+            self._txn_manager.wait_for_transaction_end().result()  # why: what was sent now would be in no transaction
         while not all(future.done() for future in sent):
             await self.produce()
         return sent

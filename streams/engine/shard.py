@@ -330,7 +330,10 @@ class Shard:
         now = wall()
         for name, hear in self.spec.heard.items():
             if rows := done.outputs.get((self.spec.topics[name], self.partition)):
-                hear(rows)
+                try:
+                    hear(rows)
+                except Exception:
+                    log.exception("%s: what has committed to %s could not be told", self.name, name)
         for records in done.arrivals:
             self.meters.lag.observe(self.spec.name, now, records)
 

@@ -11,7 +11,7 @@ from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from streams.engine.balance import draw, told
-from streams.engine.engine import Engine, Slot
+from streams.engine.engine import SEEK_SECONDS, Engine, Slot
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,8 @@ async def search(engine: Engine, moved: Mapping[Slot, tuple[int, float]], now: f
         for topic, position in shard.positions.items():
             if (engine.delivery.end_of(topic, shard.partition) or 0) > position:
                 try:
-                    await engine.read_again(shard, topic, f"nothing has come for {SEARCH_SECONDS} s")
+                    async with asyncio.timeout(SEEK_SECONDS):
+                        await engine.read_again(shard, topic, f"nothing has come for {SEARCH_SECONDS} s")
                 except Exception as error:  # noqa: BLE001 - it is not known what will be read
                     engine.leave(f"{shard.name} cannot read {topic} again: {error!r}")
 

@@ -81,9 +81,9 @@ class Webhook:
         self.arrived += [Arrival(now, alert["status"], alert["labels"], alert["annotations"]) for alert in told["alerts"]]
         return web.Response()
 
-    def first(self, **labels: str) -> Arrival | None:
-        """The first alert that fired with these labels."""
-        return next((a for a in self.arrived if a.status == "firing" and labels.items() <= a.labels.items()), None)
+    def first(self, status: str = "firing", since: float = 0.0, **labels: str) -> Arrival | None:
+        """The first alert with these labels that arrived since an instant (s)."""
+        return next((a for a in self.arrived if a.status == status and a.at >= since and labels.items() <= a.labels.items()), None)
 
     @asynccontextmanager
     async def serving(self, port: int) -> AsyncIterator[None]:

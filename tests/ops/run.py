@@ -174,8 +174,10 @@ class Ops:
         await self.until("every chain alert has arrived", self.told(center), optional=True)
         arrived = {chain: self.webhook.first(alertname=IN_CHAIN, chain=chain) for chain in center.crossed}
         waits = sorted(found.at - center.crossed[chain] / 1000 for chain, found in arrived.items() if found is not None)
-        missing = len(arrived) - len(waits)
-        self.tell("chain alerts", f"{len(waits)} of {len(arrived)}", wrong=bool(missing))
+        self.tell("chain alerts", f"{len(waits)} of {len(arrived)}", wrong=not self.chains <= len(arrived) == len(waits))
+        await self.until("every chain alert has ended", self.ended(center), optional=True)
+        over = sum(self.webhook.first("resolved", alertname=IN_CHAIN, chain=chain) is not None for chain in center.crossed)
+        self.tell("chain alerts that ended with the contact", f"{over} of {len(arrived)}", wrong=over != len(arrived))
         if waits:
             p99 = waits[min(len(waits) - 1, int(len(waits) * 0.99))]
             told = f"p50 {waits[len(waits) // 2]:.2f} s, p99 {p99:.2f} s, longest {waits[-1]:.2f} s"
@@ -188,6 +190,14 @@ class Ops:
             return all(self.webhook.first(alertname=IN_CHAIN, chain=chain) for chain in center.crossed)
 
         return all_told
+
+    def ended(self, center: Center) -> Callable[[], Awaitable[bool]]:
+        """Whether the end of each has been told."""
+
+        async def all_ended() -> bool:
+            return all(self.webhook.first("resolved", alertname=IN_CHAIN, chain=chain) for chain in center.crossed)
+
+        return all_ended
 
     async def move(self) -> None:
         """Workers end in order one after the other and come back: shards move, and no series ever falls."""
@@ -215,16 +225,17 @@ class Ops:
 
     async def breakdown(self) -> None:
         """Nobody serves for a while; a state is damaged meanwhile, and there is much to catch up with."""
+        cause = time.time()
         for worker in self.workers.all:
             await self.workers.end(worker)
-        await self.fired("KararShardMissing")
+        await self.fired("KararShardMissing", cause)
         await self.damage()
         await self.backlog()
         for worker in self.workers.all:
             self.workers.start(worker)
-        await self.fired("KararBehind")
+        await self.fired("KararBehind", cause)
         await self.until("caught up", self.caught_up)
-        await self.fired("KararLedgerDifference")
+        await self.fired("KararLedgerDifference", cause)
 
     async def damage(self) -> None:
         """A customer's state stands under another name as well: counted twice by the states, once by the totals."""
@@ -254,15 +265,15 @@ class Ops:
 
     # What is looked at
 
-    async def fired(self, name: str, **labels: str) -> None:
-        """An alert arrives at the webhook."""
+    async def fired(self, name: str, cause: float = 0.0, **labels: str) -> None:
+        """An alert arrives at the webhook, after its cause (s)."""
 
         async def arrived() -> bool:
-            return self.webhook.first(alertname=name, **labels) is not None
+            return self.webhook.first(since=cause, alertname=name, **labels) is not None
 
         since = time.monotonic()
         ok = await self.until(f"{name} arrives", arrived, optional=True)
-        found = self.webhook.first(alertname=name, **labels)
+        found = self.webhook.first(since=cause, alertname=name, **labels)
         summary = found.annotations.get("summary", "") if found else f"nothing within {PATIENCE} s"
         self.tell(f"alert {name}", f"{summary} (looked for {time.monotonic() - since:.1f} s)", wrong=not ok)
 

@@ -46,8 +46,7 @@ class Center:
 
     async def settled(self) -> None:
         """Returns when every call has ended."""
-        if self.tasks:
-            await asyncio.wait(self.tasks)
+        await asyncio.gather(*self.tasks)
 
     async def good(self, call: str) -> None:
         """Answered soon, and settled by the first representative."""
