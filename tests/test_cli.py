@@ -303,14 +303,14 @@ def test_schemas_are_written_and_checked(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(schemas, "__file__", str(tmp_path / "__init__.py"))
     (tmp_path / "published").mkdir()
 
-    assert karar(tmp_path, "schemas") == (0, "4 documents, 4 of them changed\n", [])
-    assert karar(tmp_path, "schemas", "--check") == (0, "4 documents match the code\n", [])
+    assert karar(tmp_path, "schemas") == (0, "5 documents, 5 of them changed\n", [])
+    assert karar(tmp_path, "schemas", "--check") == (0, "5 documents match the code\n", [])
     for name in ("asyncapi.json", "chains.schema.json", "events.schema.json", "moments.schema.json"):
         (tmp_path / "published" / name).write_bytes(b"{}")
         assert karar(tmp_path, "schemas", "--check") == (1, "", [f"karar: published/{name} {DRIFTED}"])
         (tmp_path / "published" / name).unlink()
         assert karar(tmp_path, "schemas", "--check") == (1, "", [f"karar: published/{name} {DRIFTED}"])
-        assert karar(tmp_path, "schemas") == (0, "4 documents, 1 of them changed\n", [])
+        assert karar(tmp_path, "schemas") == (0, "5 documents, 1 of them changed\n", [])
 
 
 def test_settings_are_told_and_secrets_masked(tmp_path: Path) -> None:

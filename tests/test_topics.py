@@ -55,8 +55,8 @@ def test_every_topic_has_the_prefix() -> None:
 
 
 def test_what_makes_up_shards_is_counted_and_nothing_else() -> None:
-    """Partition n of all inputs together, with its changelog, is one shard: those have the same number of partitions."""
-    assert [topic.name for topic in table(Settings()).values() if topic.counted] == [f"karar.{name}" for name in NAMES[:7]]
+    """Partition n of all inputs together, with its changelog, is one shard: those have the same number of partitions, and its alerts."""
+    assert [topic.name for topic in table(Settings()).values() if topic.counted] == [f"karar.{name}" for name in (*NAMES[:7], "alerts")]
 
 
 def test_other_topics_of_publishers_are_inputs_too() -> None:

@@ -103,10 +103,16 @@ async def calm(_: Soak) -> None:
     """Nothing goes wrong but what the changes do."""
 
 
-async def freeze(soak: Soak) -> None:
+async def freeze_each(soak: Soak) -> None:
+    """One worker after the other: there is not always something under way in the one that is frozen."""
+    for number in range(len(soak.workers.all)):
+        await freeze(soak, number)
+
+
+async def freeze(soak: Soak, number: int = 0) -> None:
     """One worker is stopped past its session, and goes on."""
     await asyncio.sleep(QUIET_SECONDS)
-    frozen = soak.workers.all[0]
+    frozen = soak.workers.all[number]
     soak.workers.send(frozen, signal.SIGSTOP)
     await asyncio.sleep(SESSION + QUIET_SECONDS)
     soak.workers.send(frozen, signal.SIGCONT)
