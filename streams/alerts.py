@@ -96,8 +96,7 @@ class Alertmanager:
         """Tells what has ended, and what has begun and is not over, of each team up to the limit. ClientError, TimeoutError."""
         now = wall()
         self.over = {name: at for name, at in self.over.items() if now - at <= 2 * STALE}
-        posts = [single(alert, max(now, alert.at)) for alert in alerts if alert.state == "ended"]
-        results: list[str] = []
+        posts = [(single(alert, max(now, alert.at)), "", 1) for alert in alerts if alert.state == "ended"]
         by_team: dict[str, list[Alert]] = defaultdict(list)
         for alert in alerts:
             if alert.state == "firing" and labels(alert) not in self.over:
@@ -106,28 +105,28 @@ class Alertmanager:
             live = await self.live(session, team)
             new = [alert for alert in begun if alert.chain not in live]
             room = max(0, LIVE_AT_MOST - len(live))
-            posts += [single(alert, alert.until) for alert in begun if alert.chain in live]
-            posts += [single(alert, alert.until) for alert in new[:room]]
+            posts += [(single(alert, alert.until), "sent", 1) for alert in begun if alert.chain in live]
+            posts += [(single(alert, alert.until), "sent", 1) for alert in new[:room]]
             if beyond := new[room:]:
-                posts.append(summary(team, beyond, now))
-            results += ["sent"] * (len(begun) - len(beyond)) + ["limited"] * len(beyond)
+                posts.append((summary(team, beyond, now), "limited", len(beyond)))
         for at in range(0, len(posts), AT_ONCE):
-            await self.send(session, posts[at : at + AT_ONCE])
-        for result in results:
-            self.count(result)
+            part = posts[at : at + AT_ONCE]
+            refused = await self.send(session, [post for post, *_ in part])
+            for post, result, number in part:
+                became = "failed" if post in refused else result
+                for _ in range(number if became else 0):
+                    self.count(became)
 
-    async def send(self, session: ClientSession, posts: Sequence[Posted]) -> None:
-        """One request; where it is refused for what is in it, each alone, and what is refused alone is given up."""
+    async def send(self, session: ClientSession, posts: Sequence[Posted]) -> Sequence[Posted]:
+        """One request; where it is refused for what is in it, each alone. What is refused alone is given up, and returned."""
         async with session.post(f"{self.address}/api/v2/alerts", data=orjson.dumps(posts), headers=JSON) as answer:
             if answer.status not in REFUSED:
                 answer.raise_for_status()
-                return
+                return ()
         if len(posts) == 1:
-            self.count("failed")
             log.error("%s refuses an alert: %s", self.address, posts[0]["labels"])
-            return
-        for post in posts:
-            await self.send(session, [post])
+            return posts
+        return [refused for post in posts for refused in await self.send(session, [post])]
 
     async def live(self, session: ClientSession, team: str) -> set[str]:
         """The chains of a team that it has live alerts on, whoever posted them."""

@@ -99,7 +99,7 @@ def engine_of(settings: Settings, hear: Callable[[Sequence[Row]], None] | None =
 def app_of(settings: Settings, web: Mapping[str, Any]) -> KararApp:
     """The Faust app of a worker; ``web`` are Faust's settings of its web server."""
     alerts = Alerts(settings.alertmanagers, lambda result: app.engine.meters.counters["alerts_total"].labels(result).inc())
-    app = build(engine_of(settings, alerts.hear), name=settings.prefix, web=web)
+    app = build(engine_of(settings, alerts.hear if alerts.managers else None), name=settings.prefix, web=web)
     if alerts.managers:
         app.task()(alerts.run)
         app.task()(partial(alerts.follow, app.engine, STITCH, settings.topic("alerts")))

@@ -54,7 +54,8 @@ class Host:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.log = log.open("ab")
         self.process = subprocess.Popen(
-            command, env={**os.environ, **environment}, cwd=ROOT, stdout=subprocess.PIPE, stderr=self.log, text=True
+            command, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, cwd=log.parent,  # where Faust may leave what it likes
+            stdout=subprocess.PIPE, stderr=self.log, text=True,
         )  # fmt: skip
 
     def figures(self) -> Iterator[dict[str, float]]:
