@@ -79,6 +79,7 @@ class Shard:
         self.ledger = spec.ledger()
         self.journal, self.archive = self.stage.journal(), self.stage.journal()
         self.waiting: dict[bytes, Sequence[tuple[str, int]]] = {}
+        self.since: dict[str, dict[bytes, int]] = {}
         self.topics: dict[str, Topic] = {}
         self.positions: dict[str, int] = {}
         self.committed: dict[str, int] = {}
@@ -344,21 +345,25 @@ class Shard:
 
     def show_waiting(self, rows: Mapping[bytes, Sequence[tuple[str, int]]]) -> None:
         """Since when somebody waits, by series."""
-        waiting = self.waiting
-        touched = False
+        touched: set[str] = set()
         for key, found in rows.items():
+            former = self.waiting.pop(key, ())
+            for series, _ in former:
+                self.since[series].pop(key, None)
+                touched.add(series)
             if found:
-                waiting[key] = found
-                touched = True
-            elif waiting.pop(key, None) is not None:
-                touched = True
-        if touched:
-            earliest: dict[str, int] = {}
-            for found in waiting.values():
+                self.waiting[key] = found
                 for series, since in found:
-                    if since < earliest.get(series, NEVER):
-                        earliest[series] = since
-            self.ledger.served.waiting = earliest
+                    self.since.setdefault(series, {})[key] = since
+                    touched.add(series)
+        earliest = dict(self.ledger.served.waiting)  # why: whoever renders the other reads it meanwhile
+        for series in touched:
+            if waits := self.since[series]:
+                earliest[series] = min(waits.values())
+            else:
+                del self.since[series]
+                earliest.pop(series, None)
+        self.ledger.served.waiting = earliest
 
     async def idle(self) -> None:
         """Waits until there may be something to do: a slice, a due time, a birth that is over."""
