@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from schemas.records import Interaction, Moved
 from streams.core.assemble import RESETS, key_of
+from streams.core.facts import Account
 from streams.core.series import Journal, amounts
-from streams.core.step import Change, waiting_of
+from streams.core.step import NEVER, Change, waiting_of
 from streams.core.stitch import Stitch
 from streams.core.targets import KEPT, Rules
 from streams.engine.ledger import Ledger
@@ -274,10 +275,38 @@ def test_facts_of_the_encoded_state_are_what_was_booked(number: int, seed: int) 
     quick, forgetful = Books(), Books(forgetful=True)
     now = max(r.start for part in parts for r in part if isinstance(r, Interaction))
     for part in parts:
-        now += random.choice((0, 60_000, DAY * 1000, KEPT // 5))
+        now += random.choice((0, 1_000, 60_000, 600_000, DAY * 1000, KEPT // 5))
         one, two = quick.take(*part, now=now), forgetful.take(*part, now=now)
 
         assert (one.value, sorted(one.bookings), sorted(one.archived)) == (two.value, sorted(two.bookings), sorted(two.archived))
         assert one.outputs == two.outputs
 
     assert quick.ledger.net() == forgetful.ledger.net()
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_time_changes_nothing_of_a_chain_that_has_closed(number: int, seed: int) -> None:
+    """It is never due and tells the same ever after, which is why it need not be read again."""
+    random = Random(seed + number)
+    records = [r for group in interactions([x for x in chaos(random, 6) if key_of(x) != RESETS]).values() for r in group]
+    first = Account(records, max(r.active_until for r in records), Rules())
+    for now in sorted(chain.closes_at for chain in first.chains):
+        account, later = Account(records, now, Rules()), Account(records, now + random.choice((1, 60_000, DAY * 1000, KEPT)), Rules())
+        told = {chain.id: later.told(chain) for chain in later.chains}
+        closed = [account.told(chain) for chain in account.chains if now >= chain.closes_at]
+
+        assert closed
+        assert all(chain.due == NEVER for chain in closed)
+        assert closed == [told[chain.id] for chain in account.chains if now >= chain.closes_at]
+
+
+def test_what_reads_as_it_did_is_not_read_again() -> None:
+    """A chain that is as it was is the same object, and so is a contact of one to which something came."""
+    ended, other, more = (record(call(name, phone="1").queued(at, "A")) for name, at in (("a", 0), ("b", 3 * DAY), ("c", 3 * DAY + 9)))
+    before = Account([*ended, *other], instant(3 * DAY + 9), Rules())
+    after = Account([*ended, *other, *more], instant(3 * DAY + 10), Rules(), before)
+
+    assert [len(chain.readings) for chain in after.chains] == [1, 2]
+    assert after.chains[0] is before.chains[0]
+    assert after.chains[1] is not before.chains[1]
+    assert after.chains[1].readings[0] is before.chains[1].readings[0]

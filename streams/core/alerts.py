@@ -4,7 +4,7 @@ Which alerts are live follows from the state alone, so what is told is the diffe
 transaction that books it, and its end once, and nothing again after a restart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from itertools import groupby
 from typing import Final
@@ -13,7 +13,8 @@ from msgspec import json
 from msgspec.structs import replace
 
 from schemas.records import Alert, Moved
-from streams.core.facts import Account, crossings
+from streams.core.chain import Chain
+from streams.core.facts import Account, Differing, crossings
 from streams.core.identity import readable
 from streams.core.public import public
 from streams.core.step import Output
@@ -27,13 +28,14 @@ Alerts = dict[str, Alert]
 """By id, as `firing`."""
 
 
-def live(key: bytes, account: Account) -> Alerts:
-    """The crossings in contacts that go on."""
+def live(key: bytes, account: Account, chains: Iterable[Chain]) -> Alerts:
+    """The crossings in contacts that go on, of some of an account's chains."""
     found: Alerts = {}
-    for chain, weakest in zip(account.chains, account.weakest, strict=True):
-        going_on = {r.record.key: r for r in chain.readings if r.transfers and not r.record.over}
+    for chain in chains:
+        going_on = {r.record.key: r for r in chain.readings if not r.record.over and r.transfers}
         if not going_on:
             continue
+        weakest = account.told(chain).weakest
         transfers = sorted(t for r in chain.readings for t in r.transfers)
         teams = [team for r in chain.readings for team in r.teams]
         for transfer, within in crossings(transfers, account.rules):
@@ -63,8 +65,9 @@ def labels(alert: Alert) -> tuple[str, str, str, str]:
     return alert.id, alert.chain, alert.team, alert.channel
 
 
-def told(before: Alerts, after: Alerts, moved: Mapping[str, Moved], wall: int) -> list[Output]:
+def told(key: bytes, differing: Differing, moved: Mapping[str, Moved], wall: int) -> list[Output]:
     """What a step tells: crossings that are new, with how late that is by the clock on the wall (ms), and what has ended."""
+    before, after = live(key, differing.before, differing.ended), live(key, differing.after, differing.new)
     if not before and not after:
         return []
     elsewhere = {readable(name) for name, to in moved.items() if to.to}

@@ -1,24 +1,42 @@
 """Interactions to chains: which contacts of one customer belong together, and until when (docs/counting.md, 7)."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from streams.core.reading import Reading
+from streams.core.links import Link
+from streams.core.reading import Facts, Reading
 from streams.core.targets import CASE_GAP, CHAIN_GAP
+
+
+class Told(NamedTuple):
+    """What a chain tells at an instant: its facts, its weakest link so far, and until when that stays so if nothing comes."""
+
+    facts: Facts
+    weakest: Link | None
+    due: int
+
+
+Signature = tuple[int, int, Link | None, str, bool, str | tuple[str, ...]]
+"""What a public record is told anew for: moments, transfers, the weakest link (None where no expectation applied, `PERFECT` where all
+were met), outcome, closed, contacts."""
 
 
 class Chain:
     """One customer's contacts and work in one matter, in order of start.
 
     ``activity`` is the last known instant of any of them, of one that goes on that of its presumed end: a chain does not close before.
+    ``told``: what it tells, and ``signed``: what its public record says, where that has been read (`streams.core.facts.Account`).
     """
 
-    __slots__ = ("activity", "case_id", "id", "readings")
+    __slots__ = ("activity", "case_id", "id", "readings", "signed", "told")
 
     def __init__(self, first: Reading) -> None:
         self.id = first.record.key
         self.case_id = first.record.case_id
         self.readings = [first]
         self.activity = first.record.active_until
+        self.told: Told | None = None
+        self.signed: Signature | None = None
 
     def take(self, reading: Reading) -> None:
         """The next contact of this chain."""

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Final
 
 from schemas.records import Interaction, Touch, Work
-from streams.core.chain import Chain, place
+from streams.core.chain import Chain, Told, place
 from streams.core.links import Link, weakest
 from streams.core.reading import Facts, Key, Reading, Transfer
 from streams.core.series import LONGEST_WAIT, joined
@@ -18,24 +18,54 @@ PERFECT: Final = 1000
 
 
 class Account:
-    """The chains of one customer with their facts. ``due`` is the next instant at which they will differ by time alone."""
+    """The chains of one customer at an instant. ``due`` is the next instant at which their facts will differ by time alone.
 
-    __slots__ = ("chains", "due", "facts", "now", "rules", "weakest")
+    Time changes nothing of a chain that has closed, so it is read only where it is asked for. ``before``: the customer's account at an
+    instant not after this one; what reads as it did there is taken from it, a chain of which all does as the very same object.
+    """
 
-    def __init__(self, records: Iterable[Interaction], now: int, rules: Rules) -> None:
-        self.now, self.rules = now, rules
-        readings = [Reading(record, now, rules) for record in records]
-        self.chains = place(readings)
-        self.due = min((r.due for r in readings), default=NEVER)
-        self.weakest: list[Link | None] = []
-        self.facts: list[Facts] = [self.read(chain) for chain in self.chains]
+    __slots__ = ("chains", "due", "now", "readings", "rules")
+
+    def __init__(self, records: Iterable[Interaction], now: int, rules: Rules, before: "Account | None" = None) -> None:
+        self.now, self.rules, self.due = now, rules, NEVER
+        self.readings: dict[str, Reading] = {}
+        known = before.readings if before is not None else self.readings
+        for record in records:
+            reading = known.get(record.key)
+            if reading is None or reading.given is not record or now >= reading.due:
+                reading = Reading(record, now, rules)
+            self.readings[record.key] = reading
+        self.chains = place(self.readings.values())
+        if before is not None:
+            former = {chain.id: chain for chain in before.chains}
+            self.chains = [self.as_before(chain, former.get(chain.id)) for chain in self.chains]
+        for chain in self.chains:
+            if now < chain.closes_at:
+                self.due = min(self.due, self.told(chain).due)
+
+    def as_before(self, chain: Chain, former: Chain | None) -> Chain:
+        """A chain, or what it was before if that tells the same."""
+        if former is None or former.readings != chain.readings or (former.told is not None and self.now >= former.told.due):
+            return chain
+        return former
+
+    def told(self, chain: Chain) -> Told:
+        """What one of these chains tells."""
+        if chain.told is None:
+            chain.told = self.read(chain)
+        return chain.told
 
     def total(self) -> Facts:
         """The facts of all chains together."""
-        if len(self.facts) == 1:
-            return self.facts[0]
+        return self.facts(self.chains)
+
+    def facts(self, chains: Iterable[Chain]) -> Facts:
+        """The facts of some of these chains together."""
+        each = [self.told(chain).facts for chain in chains]
+        if len(each) == 1:
+            return each[0]
         total: Counter[Key] = Counter()
-        for facts in self.facts:
+        for facts in each:
             total.update(facts)
         return total
 
@@ -44,14 +74,17 @@ class Account:
         return [
             (joined((LONGEST_WAIT, reading.record.channel, entry.queue)), entry.start)
             for chain in self.chains
+            if self.now < chain.closes_at
             for reading in chain.readings
             for entry in reading.waiting
         ]
 
-    def read(self, chain: Chain) -> Facts:
-        """The facts of one chain: those of its interactions, and those that only the chain has."""
+    def read(self, chain: Chain) -> Told:
+        """What one chain tells: the facts of its interactions, and those that only the chain has."""
         told: list[Key] = [("chains_opened_total",)]
         for reading in chain.readings:
+            if not reading.is_read:
+                reading.read()
             told += reading.told
         if any(r.record.touches and r.record.direction != "outbound" for r in chain.readings):
             told.append(("chains_served_total",))
@@ -59,20 +92,24 @@ class Account:
             followups(chain, told)
         transfers = sorted(t for r in chain.readings for t in r.transfers)
         excessive(transfers, self.rules, told)
-        self.wrap_ups(chain, told)
+        due = self.wrap_ups(chain, told)
         links = [link for r in chain.readings for link in r.links]
-        self.weakest.append(worst := weakest(links))
+        worst = weakest(links)
+        due = min(due, *(r.due for r in chain.readings))
         if self.now >= chain.closes_at:
             closing(chain, links, worst, len(transfers), told)
-            return with_shortfall(tally(told), links)
-        self.due = min(self.due, chain.closes_at)
+            return Told(with_shortfall(tally(told), links), worst, due)
         told.append(("chains_open",))
         if worst is not None:
             told.append(("chains_open_weakest", worst.kind if worst.met < worst.asked else "none"))
-        return tally(told)
+        return Told(tally(told), worst, min(due, chain.closes_at))
 
-    def wrap_ups(self, chain: Chain, told: list[Key]) -> None:
-        """The work after each touch: to its end, or to the same representative's next accept in the chain; else 0."""
+    def wrap_ups(self, chain: Chain, told: list[Key]) -> int:
+        """The work after each touch: to its end, or to the same representative's next accept in the chain; else 0.
+
+        Returns the next instant at which one of them will be known to be 0.
+        """
+        due = NEVER
         accepts: dict[str, list[int]] = {}
         for r in chain.readings:
             pieces: list[Touch | Work] = [*r.record.touches, *r.record.works]
@@ -95,9 +132,26 @@ class Account:
                 elif self.now >= end + WRAP_UP:
                     length = 0
                 else:
-                    self.due = min(self.due, end + WRAP_UP)
+                    due = min(due, end + WRAP_UP)
                     continue
                 told.append(("wrap_up_seconds", reading.record.channel, reading.teams[index], length))
+        return due
+
+
+class Differing:
+    """Two accounts of one customer, the later one made from the earlier: the chains of each that are not the same in the other."""
+
+    __slots__ = ("after", "before", "ended", "new")
+
+    def __init__(self, before: Account, after: Account) -> None:
+        self.before, self.after = before, after
+        here, there = set(map(id, after.chains)), set(map(id, before.chains))
+        self.ended = [chain for chain in before.chains if id(chain) not in here]
+        self.new = [chain for chain in after.chains if id(chain) not in there]
+
+    def facts(self) -> list[Difference]:
+        """What is true now and was not, and the other way round."""
+        return difference(self.after.facts(self.new), self.before.facts(self.ended))
 
 
 def followups(chain: Chain, told: list[Key]) -> None:

@@ -1,6 +1,6 @@
 """A chain as others read it: `ServiceChain`, the record of the chains topic and of `--chains`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import groupby
 from typing import Final
@@ -8,8 +8,8 @@ from typing import Final
 from msgspec import json
 
 from schemas.records import ChainContact, Moved, ScoredLink, ServiceChain
-from streams.core.chain import Chain
-from streams.core.facts import Account, outcome
+from streams.core.chain import Chain, Signature
+from streams.core.facts import Account, Differing, outcome
 from streams.core.identity import UNIT, readable
 from streams.core.links import Link, weakest
 from streams.core.reading import Reading
@@ -20,17 +20,14 @@ PERFECT: Final = Link("none", "none", "none", 1, 1, 0, 0, ("", 0, 0))
 ENCODE: Final = json.Encoder().encode
 
 
-Signature = tuple[int, int, Link | None, str, bool, str | tuple[str, ...]]
-"""What a public record is told anew for: moments, transfers, the weakest link (None where no expectation applied, `PERFECT` where all
-were met), outcome, closed, contacts."""
-
-Signatures = dict[str, Signature]
-"""By chain."""
-
-
-def signatures(account: Account) -> Signatures:
-    """The signature of each chain."""
-    return {c.id: signature(c, worst, account.now) for c, worst in zip(account.chains, account.weakest, strict=True)}
+def signatures(account: Account, chains: Iterable[Chain]) -> dict[str, Signature]:
+    """The signatures of some of an account's chains, by chain."""
+    found: dict[str, Signature] = {}
+    for chain in chains:
+        if chain.signed is None:
+            chain.signed = signature(chain, account.told(chain).weakest, account.now)
+        found[chain.id] = chain.signed
+    return found
 
 
 def signature(chain: Chain, link: Link | None, now: int) -> Signature:
@@ -45,19 +42,20 @@ def signature(chain: Chain, link: Link | None, now: int) -> Signature:
 
 
 def told(
-    key: bytes, account: Account, before: Signatures, after: Signatures, moved: Mapping[str, Moved], strangers: AbstractSet[str],
+    key: bytes, differing: Differing, moved: Mapping[str, Moved], strangers: AbstractSet[str],
 ) -> list[Output]:  # fmt: skip
     """The public records of chains that changed, and tombstones of those that are no more: joined to others, or taken back.
 
     A chain is named after an interaction. Where that has moved to another customer, the record of that name is for the new customer
     to replace, or to delete (``strangers``: those that came from elsewhere), so that it does not matter who writes first.
     """
+    before, after = signatures(differing.before, differing.ended), signatures(differing.after, differing.new)
     if before == after and not moved and not strangers:
         return []
     customer = readable(key.decode())
     outputs = [
         Output(CHAINS, name(chain.id), ENCODE(described(customer, chain, after[chain.id])))
-        for chain in account.chains
+        for chain in differing.new
         if after[chain.id] != before.get(chain.id) or chain.id in moved
     ]
     gone = {key for key in before if key not in after and (key not in moved or not moved[key].to)}
@@ -72,8 +70,8 @@ def name(chain: str) -> bytes:
 
 def service_chains(customer: str, account: Account) -> Iterator[ServiceChain]:
     """The public records of a customer's chains."""
-    for chain, worst in zip(account.chains, account.weakest, strict=True):
-        yield described(readable(customer), chain, signature(chain, worst, account.now))
+    for chain in account.chains:
+        yield described(readable(customer), chain, signature(chain, account.told(chain).weakest, account.now))
 
 
 def service_chain(customer: str, chain: Chain, now: int) -> ServiceChain:

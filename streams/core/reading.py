@@ -4,7 +4,7 @@ A fact is a key (series name, label values…) with an integer amount; an observ
 observed value (ms, thousandths or a count), with the number of times it was observed.
 """
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemas.records import Entry, Guest, Handover, Interaction, Touch
 from streams.core.contact import NO_SHOW
@@ -36,10 +36,16 @@ class Transfer(NamedTuple):
 
 
 class Reading:
-    """One interaction at one instant. ``due`` is the next instant at which it will read differently if nothing comes."""
+    """One interaction at one instant, read when something of it is first asked for.
+
+    ``given`` is the interaction as it was given, ``record`` as it stands at ``now``. ``due`` is the next instant at which it will read
+    differently if nothing comes, exact when it has been read: a reading of an interaction that is over is never due.
+    """
 
     __slots__ = (
         "due",
+        "given",
+        "is_read",
         "links",
         "moments",
         "now",
@@ -60,19 +66,17 @@ class Reading:
         self.due = NEVER if record.over or now >= record.active_until else record.active_until
         if now < record.pending_until < self.due:
             self.due = record.pending_until
-        self.record = settle(record, now)
-        self.now, self.rules = now, rules
-        self.told: list[Key] = []
-        self.links: list[Link] = []
-        self.spans: list[tuple[int, int]] = []
-        self.transfers: list[Transfer] = []
-        self.ordinals: dict[int, int] = {}
-        self.teams = [rules.team(t.team, t.representative, t.queue) for t in self.record.touches]
-        self.waits: dict[int, Wait] = {}
-        self.waiting: list[Entry] = []
-        self.moments = 0
-        self.unserved = self.short = False
-        self.read()
+        self.given, self.record = record, settle(record, now)
+        self.now, self.rules, self.is_read = now, rules, False
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """What nobody has read yet, read now (only then is this called)."""
+            if name not in self.__slots__:
+                raise AttributeError(name)
+            self.read()
+            return getattr(self, name)
 
     @property
     def representatives(self) -> set[str]:
@@ -99,6 +103,17 @@ class Reading:
 
     def read(self) -> None:
         """Everything that the interaction tells."""
+        rules, self.is_read = self.rules, True
+        self.told: list[Key] = []
+        self.links: list[Link] = []
+        self.spans: list[tuple[int, int]] = []
+        self.transfers: list[Transfer] = []
+        self.ordinals: dict[int, int] = {}
+        self.teams = [rules.team(t.team, t.representative, t.queue) for t in self.record.touches]
+        self.waits: dict[int, Wait] = {}
+        self.waiting: list[Entry] = []
+        self.moments = 0
+        self.unserved = self.short = False
         record = self.record
         if record.present:
             known = "true" if record.identified else "false"

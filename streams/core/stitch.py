@@ -12,17 +12,15 @@ from msgspec import Struct, json, msgpack
 
 from schemas.records import Interaction, Moved
 from streams.core import alerts, moments, public
-from streams.core.alerts import Alerts
 from streams.core.assemble import archived_from
-from streams.core.facts import Account, difference
+from streams.core.facts import Account, Differing
 from streams.core.identity import UNIT, readable, unescaped
-from streams.core.public import Signatures, signatures
 from streams.core.reading import Facts
 from streams.core.series import HELD, REFUSED
 from streams.core.step import DEAD_LETTERS, NEVER, TOO_LATE, Change, Difference, Output, body_of, due_of, seal
 from streams.core.targets import CHAIN_GAP, KEPT, Rules
 
-MEMO: Final = 4_096
+MEMO: Final = 512
 
 
 class Marker(Struct, array_like=True, frozen=True):
@@ -123,7 +121,7 @@ class Stitch:
 
     def __init__(self, rules: Rules, kept: int = KEPT, *, tells: bool = True) -> None:
         self.rules, self.kept, self.tells = rules, kept, tells
-        self.memo: dict[bytes, tuple[bytes, Customer, Facts, Signatures, Alerts]] = {}
+        self.memo: dict[bytes, tuple[bytes, Customer, Account]] = {}
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int, wall: int | None = None) -> Change:
         """Interactions for one customer. Returns the new set and the difference of facts.
@@ -141,40 +139,37 @@ class Stitch:
         """Whether some of a customer's state may be due to leave the table."""
         if now < due_of(old):
             return False
-        customer, *_ = self.recall(key, old)
+        customer, _ = self.recall(key, old)
         gone = now - CHAIN_GAP - self.kept
         return any(r.active_until <= gone for r in customer.records) or any(m.until <= now for m in customer.markers)
 
     def join(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int, wall: int) -> Change:
         """Interactions join the set; what has been in the table for long enough leaves it."""
         counts: dict[tuple[str, ...], int] = {}
-        customer, before, signed, live = self.recall(key, old)
+        customer, before = self.recall(key, old)
         now = max(now, customer.as_of)
         taken = Taken(customer, self.kept)
         for x in records:
             taken.take(x)
         kept, refused = list(taken.held.values()), taken.refused.values()
-        account = Account(kept, now, self.rules)
-        changes = difference(total := account.total(), before)
+        account = Account(kept, now, self.rules, before)
+        differing = Differing(before, account)
+        changes = differing.facts()
         if len(kept) != len(customer.records) or refused or customer.refused:
             changes += conserved(len(kept) - len(customer.records), len(refused) - len(customer.refused))
         outputs = letters(key, taken.late, counts) if taken.late else []
         if self.tells:
             if taken.touched:
                 outputs += moments.told(key, taken.touched, taken.held, taken.moved, customer.as_of, now, self.rules)
-            if changes or records:
-                signed, signed_before = signatures(account), signed
-                outputs += public.told(key, account, signed_before, signed, taken.moved, strangers(records, customer))
-            live, live_before = alerts.live(key, account), live
-            outputs += alerts.told(live_before, live, taken.moved, wall)
+            outputs += public.told(key, differing, taken.moved, strangers(records, customer))
+            outputs += alerts.told(key, differing, taken.moved, wall)
         gone, archived, markers = archive(account, customer.markers, now, self.kept, counts)
         still = [r for r in refused if now < r.until] if refused else []
         if len(still) != len(refused):
             archived += conserved(0, len(refused) - len(still))
         if gone:
             kept = [r for r in kept if r.key not in gone]
-            account = Account(kept, now, self.rules)
-            total, signed = account.total(), signatures(account)
+            account = Account(kept, now, self.rules, account)
         if not kept and not markers and not still:
             self.memo.pop(key, None)
             return Change(value=None, bookings=changes, archived=archived, outputs=tuple(outputs), counts=counts)
@@ -185,21 +180,16 @@ class Stitch:
         value = seal(due, ENCODE(customer), is_open=is_open, waiting=account.waiting() if is_open else ())
         if len(self.memo) >= MEMO:
             self.memo.clear()
-        self.memo[key] = value, customer, total, signed, live
+        self.memo[key] = value, customer, account
         return Change(value=value, due=due, bookings=changes, archived=archived, outputs=tuple(outputs), counts=counts)
 
-    def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Facts, Signatures, Alerts]:
-        """The decoded state, its facts and what is told of its chains, from the memo if it holds exactly these bytes."""
-        if old is None:
-            return Customer(0, []), {}, {}, {}
+    def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Account]:
+        """The decoded state and its account, from the memo if it holds exactly these bytes."""
         known = self.memo.get(key)
         if known is not None and known[0] is old:
             return known[1:]
-        customer = STATE.decode(body_of(old))
-        account = Account(customer.records, customer.as_of, self.rules)
-        if not self.tells:
-            return customer, account.total(), {}, {}
-        return customer, account.total(), signatures(account), alerts.live(key, account)
+        customer = STATE.decode(body_of(old)) if old is not None else Customer(0, [])
+        return customer, Account(customer.records, customer.as_of, self.rules)
 
     def facts(self, value: bytes) -> Facts:
         """The facts that an encoded state stands for: the trial balance adds these up."""
@@ -244,10 +234,10 @@ def archive(
     kept = [m for m in markers if now < m.until]
     archived: list[Difference] = []
     gone: set[str] = set()
-    for chain, facts in zip(account.chains, account.facts, strict=True):
+    for chain in account.chains:
         if now < chain.closes_at + kept_for:
             continue
-        archived += facts.items()
+        archived += account.told(chain).facts.items()
         keys = tuple(r.record.key for r in chain.readings)
         gone.update(keys)
         archived += conserved(len(keys), 0)
