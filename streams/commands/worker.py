@@ -33,9 +33,10 @@ log = logging.getLogger(__name__)
 STOP_SECONDS: Final = 8
 PATIENCE_SECONDS: Final = 60
 WAIT_SECONDS: Final = 5
-GARBAGE: Final = (10_000, 1_000, 10)
-"""What is young is looked at often, a few milliseconds at a time, what is older hardly ever: little of it is garbage in circles, and
-all of it at once would hold up the loop."""
+GARBAGE: Final = (2_000, 5_000, 10)
+"""What is young is looked at often, two milliseconds at a time, what is older hardly ever: little of it is garbage in circles, and all
+of it at once would hold up the loop. The first number counts what was made and not freed since, and a memo frees as much as it makes:
+many times as many objects are young by then."""
 
 
 def worker(environment: Mapping[str, str]) -> int:

@@ -34,7 +34,8 @@ OPENINGS_AT_ONCE: Final = 4
 PACE_SECONDS: Final = 0.01
 TRANSACTION_SECONDS: Final = 1 / 400
 """What a transaction costs, broker and worker together. Shards leave each other so much: more of them would only wait for one another."""
-BREATH_SECONDS: Final = 0.001
+BREATH_SECONDS: Final = 0.0004
+"""How long slices are applied before the loop goes round: a transaction needs some nine turns of it, and each waits for what is folded."""
 SEEK_SECONDS: Final = 5.0
 
 Slot = tuple[str, int]

@@ -16,6 +16,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -255,19 +256,25 @@ class Probe:
             await asyncio.sleep(1 / HERTZ)
 
 
-async def steadily(settings: Mapping[str, str], events: Iterator[Event], rate: int, seconds: float, probe: Probe) -> None:
-    """Publishes at a rate, with a probe's customer every 50 ms."""
+def loaded(settings: Mapping[str, str], events: Iterator[Event], number: int) -> list[tuple[int, Parcel]]:
+    """The next events as they are sent, each with its instant (ms); made before, so that it takes nothing from what is measured."""
+    told = Settings.read(settings)
+    topics = {name: told.topic(name) for name in ("calls", "visits", "feedback")}
+    return [(event.at, parcel(event, topics[home(event)])) for event in islice(events, number)]
+
+
+async def steadily(settings: Mapping[str, str], load: Sequence[tuple[int, Parcel]], rate: int, probe: Probe) -> None:
+    """Publishes a load at a rate, with a probe's customer every 50 ms."""
     told = Settings.read(settings)
     topics = {name: told.topic(name) for name in ("calls", "visits", "feedback")}
     looking = asyncio.create_task(probe.look())
     async with sending(told.broker, topics.values()) as sender:
         started, sent = time.monotonic(), 0
-        while (passed := time.monotonic() - started) < seconds:
-            newest = 0
-            while sent < passed * rate:
-                event = next(events)
-                newest = max(newest, event.at)
-                await sender.put(parcel(event, topics[home(event)]))
+        while sent < len(load):
+            passed, newest = time.monotonic() - started, 0
+            for at, made in load[sent : int(passed * rate) + 1]:
+                newest = max(newest, at)
+                await sender.put(made)
                 sent += 1
             if newest and len(probe.sent) < passed * HERTZ:
                 await sender.put(parcel(probe.event(newest), topics["calls"]))
@@ -307,8 +314,9 @@ def latency(broker: str, folder: Path, rate: int, seconds: float, rounds: int) -
     rows, probed = [], 0
     with worker(settings, folder) as host:
         for seconds_now in (WARM_SECONDS, *[seconds] * rounds):
+            load = loaded(settings, events, int(rate * seconds_now))
             before, cpu, probe = scraped(port, LAG), host.cpu(), Probe(port, probed)
-            asyncio.run(steadily(settings, events, rate, seconds_now, probe))
+            asyncio.run(steadily(settings, load, rate, probe))
             after, used = scraped(port, LAG), (host.cpu() - cpu) / seconds_now
             probed += len(probe.sent)
             lag = [bound(buckets(before, "stitch"), buckets(after, "stitch"), share) for share in (0.5, 0.99)]
