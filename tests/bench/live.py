@@ -13,8 +13,8 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,7 @@ KEYS = 20_000
 PAD = "x" * 220
 DEADLINE_SECONDS = 900
 HERTZ = 20
+LINGER_SECONDS = 0.01
 WARM_SECONDS = 30
 LAG = "karar_event_lag_seconds"
 OFFERED = "karar_contacts_offered_total"
@@ -190,6 +191,11 @@ def scraped(port: int, name: str = "") -> str:
         return ""
 
 
+def served(ports: Iterable[int], name: str) -> str:
+    """One family of several workers."""
+    return "\n".join(scraped(port, name) for port in ports)
+
+
 def total(text: str, name: str) -> float:
     """The sum of a family."""
     return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
@@ -234,8 +240,8 @@ def whole(broker: str, folder: Path, events: Sequence[Event], rounds: int) -> di
 class Probe:
     """Customers of a queue that nobody else has, one every 50 ms, and when each was seen at /metrics; ``before``: how many came earlier."""
 
-    def __init__(self, port: int, before: int = 0) -> None:
-        self.port, self.before = port, before
+    def __init__(self, ports: Sequence[int], before: int = 0) -> None:
+        self.ports, self.before = ports, before
         self.sent: list[float] = []
         self.waits: list[float] = []
 
@@ -248,7 +254,7 @@ class Probe:
     async def look(self) -> None:
         """Scrapes 20 times a second; the n-th customer has been seen when at least n are counted."""
         while True:
-            text = await asyncio.to_thread(scraped, self.port, OFFERED)
+            text = await asyncio.to_thread(served, self.ports, OFFERED)
             now = time.monotonic()
             counted = re.findall(r'^karar_contacts_offered_total{[^}]*queue="probe"[^}]*} (\S+)$', text, re.MULTILINE)
             here = int(sum(map(float, counted))) - self.before
@@ -279,7 +285,7 @@ async def steadily(settings: Mapping[str, str], load: Sequence[tuple[int, Parcel
             if newest and len(probe.sent) < passed * HERTZ:
                 await sender.put(parcel(probe.event(newest), topics["calls"]))
             await sender.send_all()
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(LINGER_SECONDS)
         await sender.flush()
         await asyncio.sleep(3)
     looking.cancel()
@@ -294,8 +300,12 @@ def quantile(values: Sequence[float], share: float) -> float:
 def buckets(text: str, stage: str) -> dict[float, float]:
     """The lag histogram of a stage."""
     rows = re.findall(r"^karar_event_lag_seconds_bucket{([^}]*)} (\S+)$", text, re.MULTILINE)
-    own = (dict(re.findall(r'(\w+)="([^"]*)"', labels)) | {"n": number} for labels, number in rows)
-    return {float(row["le"]): float(row["n"]) for row in own if row["stage"] == stage}
+    found: dict[float, float] = {}
+    for labels, number in rows:
+        row = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        if row["stage"] == stage:
+            found[float(row["le"])] = found.get(float(row["le"]), 0) + float(number)
+    return found
 
 
 def bound(before: Mapping[float, float], after: Mapping[float, float], share: float) -> float:
@@ -305,26 +315,28 @@ def bound(before: Mapping[float, float], after: Mapping[float, float], share: fl
     return min((le for le, number in counted.items() if most and number >= share * most), default=float("nan"))
 
 
-def latency(broker: str, folder: Path, rate: int, seconds: float, rounds: int) -> list[dict[str, float]]:
-    """From produce to served at a steady rate, round after round of one worker that has warmed up, and the median of them."""
-    port = free_port()
-    settings = settings_of(broker, f"l{os.getpid()}-{rate}", port)
+def latency(broker: str, folder: Path, rate: int, workers: int, seconds: float, rounds: int) -> list[dict[str, float]]:
+    """From produce to served at a steady rate, round after round of workers that have warmed up, and the median of them."""
+    ports = [free_port() for _ in range(workers)]
+    told = [settings_of(broker, f"l{os.getpid()}-{rate}-{workers}", port) for port in ports]
+    settings = told[0]
     asyncio.run(create_topics(settings))
     events = simulate(seed=5, customers=50_000, days=10_000, disorder=False)
     rows, probed = [], 0
-    with worker(settings, folder) as host:
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(worker(one, folder)) for one in told]
         for seconds_now in (WARM_SECONDS, *[seconds] * rounds):
             load = loaded(settings, events, int(rate * seconds_now))
-            before, cpu, probe = scraped(port, LAG), host.cpu(), Probe(port, probed)
+            before, cpu, probe = served(ports, LAG), sum(host.cpu() for host in hosts), Probe(ports, probed)
             asyncio.run(steadily(settings, load, rate, probe))
-            after, used = scraped(port, LAG), (host.cpu() - cpu) / seconds_now
+            after, used = served(ports, LAG), (sum(host.cpu() for host in hosts) - cpu) / seconds_now
             probed += len(probe.sent)
             lag = [bound(buckets(before, "stitch"), buckets(after, "stitch"), share) for share in (0.5, 0.99)]
             outside = [quantile(probe.waits, share) for share in (0.5, 0.99)]
             rows.append(
                 {
-                    "events/s": rate, "lag p50 ≤": lag[0], "lag p99 ≤": lag[1], "probe p50": outside[0], "probe p99": outside[1],
-                    "probes": len(probe.waits), "cores used": used,
+                    "events/s": rate, "workers": workers, "lag p50 ≤": lag[0], "lag p99 ≤": lag[1],
+                    "probe p50": outside[0], "probe p99": outside[1], "probes": len(probe.waits), "cores used": used,
                 }
             )  # fmt: skip
     return [*rows[1:], {name: median(row[name] for row in rows[1:]) for name in rows[0]}]
@@ -407,6 +419,7 @@ def main() -> None:
     parser.add_argument("--engine-events", type=int, default=400_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rates", default="5000,500")
+    parser.add_argument("--workers", default="1,2", help="of the latency")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--chains", default="100000,1000000")
     parser.add_argument("--folder", type=Path, default=Path("/tmp") / f"karar-bench-{os.getpid()}")  # noqa: S108 - told in the first line
@@ -428,7 +441,11 @@ def main() -> None:
         measures: dict[str, tuple[str, Callable[[int], list[dict[str, float]]], str]] = {
             "latency": (
                 "From produce to served (s); the last row of each rate is the median",
-                lambda rate: latency(broker, given.folder, rate, given.seconds, given.rounds),
+                lambda rate: [
+                    row
+                    for workers in map(int, given.workers.split(","))
+                    for row in latency(broker, given.folder, rate, workers, given.seconds, given.rounds)
+                ],
                 given.rates,
             ),
             "memory": ("Open chains: memory and recovery", lambda chains: [memory(broker, given.folder, chains)], given.chains),
