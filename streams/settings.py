@@ -215,10 +215,21 @@ def sites(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
     """Addresses of web servers, none at all where nothing is set. ValueError: one line."""
     given = [address.strip().rstrip("/") for address in value(environment, name).split(",") if address.strip()]
     for address in given:
-        parts = urlsplit(address)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        if not is_site(address):
             raise ValueError(f"{name}: {address!r} is no address such as http://alertmanager:9093")
+        if "/api/" in f"{urlsplit(address).path}/":
+            raise ValueError(f"{name}: {address!r} has the path of an API; leave it out, as in http://alertmanager:9093")
     return tuple(given)
+
+
+def is_site(address: str) -> bool:
+    """Whether an address leads to a web server: http or https, a host, and a port that there can be."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not parts.query and not parts.fragment
 
 
 def adapters(environment: Mapping[str, str], name: str) -> dict[str, str]:

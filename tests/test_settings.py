@@ -38,6 +38,7 @@ def test_everything_is_read() -> None:
         "KARAR_SERIES_BIRTH_SECONDS": "0.5",
         "KARAR_SESSION_SECONDS": "6",
         "KARAR_BALANCE_SECONDS": "0",
+        "KARAR_ALERTMANAGER": "http://one:9093/, https://two/alertmanager,",
         "KARAR_LOG": "JSON",
         "KARAR_LOG_LEVEL": "debug",
     }
@@ -46,7 +47,7 @@ def test_everything_is_read() -> None:
         pepper="hush", blocked=frozenset({"0800", "front desk"}), targets="t.toml", broker="one:9092,[::1]:9093", prefix="test.eu",
         partitions=64, replication=3, adapters={"test.eu.calls": "asterisk-queue-log", "more": "events"}, clock=NOON, kept_days=30,
         web_host="127.0.0.1", web_port=0, web_token=given["KARAR_WEB_TOKEN"], birth_seconds=0.5, session_seconds=6.0,
-        balance_seconds=0.0, log="json", log_level="debug",
+        balance_seconds=0.0, alertmanagers=("http://one:9093", "https://two/alertmanager"), log="json", log_level="debug",
     )  # fmt: skip
 
 
@@ -103,6 +104,16 @@ REFUSED: Final = [
     ("KARAR_SERIES_BIRTH_SECONDS", "nan", "'nan' is no number of seconds from 0 to 3600, such as 30"),
     ("KARAR_SESSION_SECONDS", "2.9", "'2.9' is no number of seconds from 3 to 300, such as 10"),
     ("KARAR_BALANCE_SECONDS", "-1", "'-1' is no number of seconds from 0 to 86400, such as 600"),
+    *(
+        ("KARAR_ALERTMANAGER", address, f"{address!r} is no address such as http://alertmanager:9093")
+        for address in (
+            "alertmanager:9093", "http:", "http://a:0", "http://a:abc", "http://a:65536", "http://[::1:9093", "http://a/?b=c", "http://a/#b",
+        )
+    ),
+    *(
+        ("KARAR_ALERTMANAGER", address, f"{address!r} has the path of an API; leave it out, as in http://alertmanager:9093")
+        for address in ("http://a:9093/api/v2/alerts", "https://a/prefix/api/v1", "http://a/api")
+    ),
     ("KARAR_LOG", "xml", "'xml' does not exist; there are: console, json"),
     ("KARAR_LOG_LEVEL", "loud", "'loud' does not exist; there are: debug, info, warning, error"),
 ]  # fmt: skip
