@@ -295,7 +295,7 @@ async def test_other_rules_count_anew_and_older_ones_are_refused(kafka: str) -> 
         assert worker.total() == 20
 
     assert [p.why.partition(";")[0] for p in refused] == [
-        f"count-{n}: is counted by newer rules (count twice) than those given here (count)" for n in (0, 1)
+        f"count-{n}: is counted by targets (count twice) that came after those given here (count)" for n in (0, 1)
     ]
 
 

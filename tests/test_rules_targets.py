@@ -1,10 +1,13 @@
 """What was expected of whom: the targets file, effective dates, and whose team somebody is."""
 
+import re
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from streams.core.targets import Rules, parse
+from tests.shared import ROOT
 from tests.story import BASE, DAY, HOUR, LATER, MS, Labels, Story, call, counted, email, visit
 
 MIDNIGHT: Final = -8 * HOUR  # 2026-03-02 00:00 UTC
@@ -174,6 +177,19 @@ def test_a_change_of_targets_is_a_new_rules_version() -> None:
     assert len(set(versions)) == 5
     assert parse("").version == Rules().version
     assert parse(EVERYTHING).version == parse(EVERYTHING).version
+
+
+def test_the_runbook_says_how_to_go_back() -> None:
+    """Its line makes an older file new, and nothing is counted otherwise by it; a comment, or an objective, does not."""
+    section = (ROOT / "docs" / "runbook.md").read_text("utf-8").split("\n## Going back to older targets\n")[1].split("\n## ")[0]
+    (lines,) = re.findall(r"```toml\n(.+?)```", section, re.DOTALL)
+    older = parse(EVERYTHING)
+    again = parse(EVERYTHING + lines)
+    same = parse(EVERYTHING + '# older\n[[objective]]\nname = "wait"\nratio = 0.8\n')
+
+    assert again.version != older.version == same.version
+    assert replace(again, queues={}).version == older.version
+    assert [again.queue_team(queue) for queue in ("A", "")] == ["A", "unknown"]
 
 
 @pytest.mark.parametrize(

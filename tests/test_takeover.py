@@ -67,8 +67,13 @@ def test_a_shard_counted_by_newer_code_is_refused() -> None:
 
 def test_a_shard_counted_by_newer_targets_is_refused() -> None:
     """Whose rules stand in the history is behind: the others' totals would fall back and rise again."""
-    with pytest.raises(Refused, match=r"^stitch-3: is counted by newer rules \(b\) than those given here \(a\); give this worker"):
+    with pytest.raises(Refused) as refused:
         successor(Rules("b", 1, ("a",)), "a")
+
+    assert str(refused.value) == (
+        "stitch-3: is counted by targets (b) that came after those given here (a); give this worker the newer file (KARAR_TARGETS), or, to "
+        "go back to the older one, add a line to its [queues]: see docs/runbook.md, Going back to older targets"
+    )
 
 
 # -- Positions ---------------------------------------------------------------------------------------------------------

@@ -54,8 +54,9 @@ def succeed(stored: Rules | None, stage: Stage, name: str) -> tuple[Rules, bool]
         return stored, False
     if stage.rules in stored.history and stored.counting == stage.counting:
         raise Refused(
-            f"{name}: is counted by newer rules ({stored.version}) than those given here ({stage.rules}); give this worker the newer "
-            "targets, or change the file to make older ones new"
+            f"{name}: is counted by targets ({stored.version}) that came after those given here ({stage.rules}); give this worker the "
+            "newer file (KARAR_TARGETS), or, to go back to the older one, add a line to its [queues]: see docs/runbook.md, "
+            "Going back to older targets"
         )
     return Rules(stage.rules, stage.counting, (*stored.history, stored.version), recount=True), True
 
