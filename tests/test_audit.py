@@ -156,7 +156,7 @@ def test_totals_of_other_rules_are_not_judged(tmp_path: Path, counted: Settings)
 
     assert (found.status, found.out) == (2, "")
     assert found.err[0].startswith("karar: stitch-0: was counted by rules another (counting 1), here they are ")
-    assert found.err[0].endswith("give the audit the targets and the version of the workers")
+    assert found.err[0].endswith("give the audit the workers' targets (KARAR_TARGETS) and their version of Karar")
 
 
 def test_topics_that_do_not_exist_are_said(tmp_path: Path, kafka: str) -> None:

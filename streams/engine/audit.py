@@ -62,7 +62,7 @@ def check_rules(name: str, stored: Rules | None, version: str, counting: int) ->
     if stored is not None and (stored.version, stored.counting) != (version, counting):
         raise ValueError(
             f"{name}: was counted by rules {stored.version} (counting {stored.counting}), here they are {version} (counting {counting}); "
-            "give the audit the targets and the version of the workers"
+            "give the audit the workers' targets (KARAR_TARGETS) and their version of Karar"
         )
 
 
