@@ -27,6 +27,7 @@ from tests.shared import ROOT
 DEPLOY: Final = ROOT / "deploy"
 COMPOSE: Final = DEPLOY / "compose.yaml"
 DOCKERFILE: Final = DEPLOY / "Dockerfile"
+README: Final = (DEPLOY / "README.md").read_text("utf-8")
 IMAGE: Final = DOCKERFILE.read_text("utf-8").replace("\\\n", "")
 CHOSEN: Final[dict[str, Any]] = yaml.safe_load(COMPOSE.read_text("utf-8"))
 SERVICES: Final[dict[str, dict[str, Any]]] = CHOSEN["services"]
@@ -149,12 +150,28 @@ def test_workers_are_started_again_and_have_time_to_stop() -> None:
     assert instruction("STOPSIGNAL") == ["SIGINT"]
 
 
-def test_what_the_workers_expect_can_be_read() -> None:
-    """The targets file, where the setting says that it is."""
-    (mounted,) = mounts(SERVICES["worker"])
+@pytest.mark.parametrize("name", OURS)
+def test_what_the_workers_expect_can_be_read(name: str) -> None:
+    """The targets file, where the setting says that it is; by every service, because each may be asked for an audit."""
+    (mounted,) = mounts(OURS[name])
 
-    assert mounted == ("./targets.toml", SERVICES["worker"]["environment"]["KARAR_TARGETS"])
+    assert mounted == ("./targets.toml", OURS[name]["environment"]["KARAR_TARGETS"])
     assert {x.name for x in parse((DEPLOY / "targets.toml").read_text("utf-8")).objectives} == {"wait", "transfer_rate"}
+
+
+def test_the_readme_says_what_has_no_effect_in_the_file_of_settings() -> None:
+    """Whatever compose sets itself, but the pepper, which it takes from there, and where a worker listens."""
+    told = README.split("`.env` may hold")[1].split("\n\n")[0]
+    fixed = {name for service in OURS.values() for name in service["environment"]} - {"KARAR_PEPPER"}
+
+    assert fixed | {"KARAR_WEB_HOST", "KARAR_WEB_PORT"} <= set(re.findall(r"KARAR_[A-Z_]+", told.split(" but ")[1]))
+
+
+def test_the_readme_makes_what_its_commands_need() -> None:
+    """A token as well: without one, no worker tells of single customers to whoever asks from outside its container."""
+    start = README.split("## Start")[1].split("## Look")[0]
+
+    assert re.findall(r"(KARAR_\w+)=%s", start) == ["KARAR_PEPPER", "KARAR_WEB_TOKEN"]
 
 
 # -- Addresses ---------------------------------------------------------------------------------------------------------
@@ -203,7 +220,7 @@ def test_everybody_asks_where_somebody_answers() -> None:
 
 def test_the_readme_names_what_is_published() -> None:
     """And only that."""
-    named = set(re.findall(r"\b127\.0\.0\.1:(\d+)", (DEPLOY / "README.md").read_text("utf-8")))
+    named = set(re.findall(r"\b127\.0\.0\.1:(\d+)", README))
     ports = {port for _, outside, _ in published() for port in outside.removeprefix("127.0.0.1:").split("-")}
 
     assert named == ports
