@@ -284,7 +284,7 @@ class Alert(Struct, frozen=True, kw_only=True, gc=False):
     Told once as `firing`, at the crossing, and once as `ended`, with the contact or because it turned out not to be true; ``id`` says
     what belongs together. ``transfers``: how many within the day, the limit. ``stale``: it was told more than a minute late, and nobody
     was woken. ``moved``: ended here, because the contact turned out to be another customer's, under whose name it is told of on. ``until``
-    is when the contact is presumed ended if nothing more comes.
+    is when the contact is presumed ended if nothing more comes. ``why``: one sentence why the weakest link is the weakest.
     """
 
     id: str
@@ -301,3 +301,4 @@ class Alert(Struct, frozen=True, kw_only=True, gc=False):
     transfers: int
     path: list[str]
     weakest: ScoredLink | None
+    why: str

@@ -208,21 +208,17 @@ def decoded(value: bytes | None) -> Alert | None:
 
 def single(alert: Alert, until: int) -> Posted:
     """One alert on one chain."""
-    weakest = alert.weakest
-    told = (
-        f"{weakest.kind} of {weakest.team}, {weakest.overrun_seconds:g} s over its target, score {weakest.score:g}" if weakest else "none"
-    )
     path = " → ".join(alert.path)
     return {
         "labels": {
             "alertname": NAME, "team": alert.team, "channel": alert.channel, "severity": SEVERITY, "chain": alert.chain,
         },
         "annotations": {
-            "summary": f"{alert.transfers} transfers within a day: {path}. Weakest link: {told}.",
+            "summary": f"{alert.transfers} transfers within a day: {path}. {alert.why}",
             "customer": alert.customer,
             "interaction": alert.interaction,
             "path": path,
-            "weakest_link": told,
+            "weakest_link": alert.why,
             "runbook_url": f"{RUNBOOK}{NAME.lower()}",
         },
         "startsAt": rfc3339(alert.at),

@@ -64,6 +64,7 @@ def test_the_crossing_is_told_while_the_contact_goes_on() -> None:
     assert alert.chain == alert.interaction
     assert alert.weakest is not None
     assert (alert.weakest.kind, alert.weakest.reason) == ("handover", "transfers")
+    assert alert.why.startswith("The transfer by C is the weakest link with a score of 0.5: it was transfer 3 of its contact where 1 may")
     assert alert.until > instant(LAST)
 
 

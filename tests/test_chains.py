@@ -4,10 +4,11 @@ from typing import Final
 
 import pytest
 
-from streams.chains import PIECE, SORTS, Ranking, keys_of, why
+from streams.chains import PIECE, SORTS, Ranking, keys_of
 from streams.core.identity import Identity
 from streams.core.links import Link
 from streams.core.targets import Rules
+from streams.core.words import why
 from tests.story import HOUR, call, instant, replayed
 
 WAIT: Final = Link("wait", "billing", "wait", 20_000, 65_000, 45_000, 100, ("pbx\x1fc1", 1, 0))

@@ -18,6 +18,7 @@ from streams.core.facts import Account, Differing, crossings
 from streams.core.identity import readable
 from streams.core.public import public
 from streams.core.step import Output
+from streams.core.words import why
 
 ALERTS: Final = "alerts"
 STALE: Final = 60_000
@@ -56,6 +57,7 @@ def live(key: bytes, account: Account, chains: Iterable[Chain]) -> Alerts:
                 transfers=within,
                 path=[team for team, _ in groupby(teams)],
                 weakest=public(weakest) if weakest is not None and weakest.met < weakest.asked else None,
+                why=why(link for r in chain.readings for link in r.links),
             )
     return found
 
