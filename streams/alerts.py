@@ -6,14 +6,19 @@ opens the shard next; what is posted twice is one alert, because Alertmanager go
 
 import asyncio
 import logging
+import os
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
+from math import inf
 from typing import Any, Final
+from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import orjson
-from aiohttp import ClientSession, ClientTimeout
+from aiohttp import ClientConnectorError, ClientResponseError, ClientSession, ClientTimeout
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from msgspec import json
@@ -41,6 +46,8 @@ REFUSED: Final = (400, 413, 422)
 BACK_MS: Final = 3_600_000
 READ_SECONDS: Final = 10
 RETRY_SECONDS: Final = 1.0
+SAY_SECONDS: Final = 60.0
+"""So often it is told that an Alertmanager still does not answer."""
 LOOK_SECONDS: Final = 0.5
 JSON: Final = {"Content-Type": "application/json"}
 DECODE: Final = json.Decoder(Alert).decode
@@ -50,13 +57,20 @@ Posted = dict[str, Any]
 
 
 class Alertmanager:
-    """One Alertmanager, and what it is still to be told. ``count`` notes what became of each alert: sent, limited, stale, failed."""
+    """One Alertmanager, and what it is still to be told. ``count`` notes what became of each alert: sent, limited, stale, failed.
+
+    ``answers``: whether it did when it was asked last; ``said``: what the log was told of that last; ``warned``: when that was a warning.
+    """
 
     def __init__(self, address: str, count: Callable[[str], None]) -> None:
         self.address, self.count = address, count
         self.pending: list[Alert] = []
         self.over: dict[tuple[str, ...], int] = {}
+        self.answers = False
+        self.said: bool | None = None
+        self.warned = -inf
         self.wake = asyncio.Event()
+        self.wake.set()  # a look at the start: a wrong address is to be known before a customer waits
 
     def tell(self, alerts: Iterable[Alert]) -> None:
         """Posts these soon. What has begun more than a minute ago is for the record only."""
@@ -80,10 +94,31 @@ class Alertmanager:
                 try:
                     await self.post(session, due)
                 except Exception as error:  # noqa: BLE001 - whatever it answers, it is no reason for the worker to end
-                    log.warning("%s does not take alerts, tried again in %g s: %r", self.address, RETRY_SECONDS, error)
                     self.pending = [alert for alert in due if self.matters(alert)] + self.pending
+                    self.silent(error)
                     await asyncio.sleep(RETRY_SECONDS)
                     self.wake.set()
+
+    async def look(self, session: ClientSession) -> None:
+        """Asks whether it is there. ClientError, TimeoutError."""
+        async with session.get(f"{self.address}/api/v2/status") as answer:
+            answer.raise_for_status()
+        self.answering()
+
+    def answering(self) -> None:
+        """It has answered; said at the start, and after it was said that it does not."""
+        self.answers = True
+        if not self.said:
+            self.said = True
+            log.info("%s answers, and is told of chains with too many transfers", self.address)
+
+    def silent(self, error: Exception) -> None:
+        """It has not; said with what to do about it, once a minute as long as that lasts."""
+        self.answers = False
+        now = time.monotonic()
+        if now - self.warned >= SAY_SECONDS:
+            self.said, self.warned = False, now
+            log.warning("%s %s; alerts that wait for it: %d", self.address, problem(error, self.address), len(self.pending))
 
     def matters(self, alert: Alert) -> bool:
         """Whether it is worth trying again: an end until it ends by itself, a beginning for a minute."""
@@ -93,7 +128,10 @@ class Alertmanager:
         return False
 
     async def post(self, session: ClientSession, alerts: Sequence[Alert]) -> None:
-        """Tells what has ended, and what has begun and is not over, of each team up to the limit. ClientError, TimeoutError."""
+        """Tells what has ended, and what has begun and is not over, of each team up to the limit. ClientError, TimeoutError.
+
+        With nothing to tell it is asked whether it is there, unless it answered last time.
+        """
         now = wall()
         self.over = {name: at for name, at in self.over.items() if now - at <= 2 * STALE}
         posts = [(single(alert, max(now, alert.at)), "", 1) for alert in alerts if alert.state == "ended"]
@@ -109,6 +147,8 @@ class Alertmanager:
             posts += [(single(alert, alert.until), "sent", 1) for alert in new[:room]]
             if beyond := new[room:]:
                 posts.append((summary(team, beyond, now), "limited", len(beyond)))
+        if not posts and not self.answers:
+            await self.look(session)
         for at in range(0, len(posts), AT_ONCE):
             part = posts[at : at + AT_ONCE]
             refused = await self.send(session, [post for post, *_ in part])
@@ -122,6 +162,7 @@ class Alertmanager:
         async with session.post(f"{self.address}/api/v2/alerts", data=orjson.dumps(posts), headers=JSON) as answer:
             if answer.status not in REFUSED:
                 answer.raise_for_status()
+                self.answering()
                 return ()
         if len(posts) == 1:
             log.error("%s refuses an alert: %s", self.address, posts[0]["labels"])
@@ -204,6 +245,25 @@ def decoded(value: bytes | None) -> Alert | None:
     except ValueError:
         log.warning("a record of the alerts topic cannot be read")
         return None
+
+
+def problem(error: Exception, address: str) -> str:
+    """What is wrong with an Alertmanager, and what to do about it, in words."""
+    advice = "see whether it runs, and whether KARAR_ALERTMANAGER names it"
+    match error:
+        case ClientResponseError(status=HTTPStatus.NOT_FOUND) if urlsplit(address).path:
+            return "is no Alertmanager's address; leave out the path"
+        case ClientResponseError(status=HTTPStatus.NOT_FOUND):
+            return f"is no Alertmanager's address; {advice}"
+        case ClientResponseError(status=status, message=message):
+            return f"answers {status} {message}; see its log"
+        case ClientConnectorError(os_error=cause):
+            why = os.strerror(cause.errno) if isinstance(cause, ConnectionError) and cause.errno else cause.strerror or cause
+            return f"cannot be reached ({why}); {advice}"
+        case TimeoutError():
+            return f"does not answer within {ANSWER_SECONDS} s; {advice}"
+        case _:
+            return f"does not answer as an Alertmanager does ({type(error).__name__}: {error}); {advice}"
 
 
 def single(alert: Alert, until: int) -> Posted:

@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from errno import ECONNREFUSED
 from http import HTTPStatus
-from typing import Any, Final
+from socket import gaierror
+from typing import Any, Final, cast
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientConnectorError, ClientResponseError, web
 from aiohttp.test_utils import TestServer
 from aiokafka import AIOKafkaProducer
 from msgspec import json
@@ -17,7 +19,7 @@ from msgspec.structs import replace
 
 from schemas.records import Alert, ScoredLink
 from streams import alerts as alerts_module
-from streams.alerts import LIVE_AT_MOST, MANY, NAME, Alerts, recent
+from streams.alerts import LIVE_AT_MOST, MANY, NAME, Alerts, problem, recent
 from streams.engine.engine import Engine
 from streams.engine.kafka import Kafka
 from streams.engine.spec import wall
@@ -38,6 +40,12 @@ class Receiver:
         self.failing = 0
         self.refused = ""
         self.queries: list[list[str]] = []
+        self.looks = 0
+
+    async def status(self, _: web.Request) -> web.Response:
+        """Says how it is, also while it fails to take anything."""
+        self.looks += 1
+        return web.json_response({"versionInfo": {"version": "0.28.1"}})
 
     async def post(self, request: web.Request) -> web.Response:
         """Takes alerts, or fails, or refuses all because of one."""
@@ -86,14 +94,15 @@ def alert(number: int = 1, **changes: Any) -> Alert:
 
 
 @asynccontextmanager
-async def telling() -> AsyncIterator[tuple[Receiver, Alerts, Counter[str]]]:
-    """A receiver, who is to be told, and what became of alerts."""
+async def telling(path: str = "") -> AsyncIterator[tuple[Receiver, Alerts, Counter[str]]]:
+    """A receiver, who is to be told (under an address with a path, perhaps), and what became of alerts."""
     receiver, counted = Receiver(), Counter[str]()
     app = web.Application()
     app.router.add_post("/api/v2/alerts", receiver.post)
     app.router.add_get("/api/v2/alerts", receiver.get)
+    app.router.add_get("/api/v2/status", receiver.status)
     async with TestServer(app) as server:
-        alerts = Alerts([str(server.make_url("")).rstrip("/")], lambda result: counted.update([result]))
+        alerts = Alerts([str(server.make_url(path)).rstrip("/")], lambda result: counted.update([result]))
         running = asyncio.create_task(alerts.run())
         try:
             yield receiver, alerts, counted
@@ -198,6 +207,110 @@ async def test_what_helps_nobody_any_more_is_given_up(monkeypatch: pytest.Monkey
         await done(alerts, lambda: counted["failed"] == 2)
 
     assert receiver.posted == []
+
+
+# -- What the log says -------------------------------------------------------------------------------------------------
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """What the log was told, without the address."""
+    return [(r.levelname, r.getMessage().partition(" ")[2]) for r in caplog.records if r.name == alerts_module.__name__]
+
+
+ANSWERS: Final = ("INFO", "answers, and is told of chains with too many transfers")
+FAILS: Final = "answers 503 Service Unavailable; see its log; alerts that wait for it: "
+"""And how many."""
+
+
+async def test_at_the_start_each_is_looked_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever starts a worker sees whether it finds them."""
+    caplog.set_level("INFO")
+    async with telling() as (receiver, alerts, _):
+        await until(lambda: said(caplog) == [ANSWERS])
+        alerts.tell([alert(1, stale=True)])
+        alerts.tell([alert(2)])
+        await done(alerts, lambda: bool(receiver.posted))
+
+    assert receiver.looks == 1
+    assert said(caplog) == [ANSWERS]
+
+
+async def test_an_address_with_a_path_too_much_is_known_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    """Before there is anything to tell, and with what to do about it."""
+    async with telling("/alertmanager"):
+        await until(lambda: bool(said(caplog)))
+
+    assert said(caplog) == [("WARNING", "is no Alertmanager's address; leave out the path; alerts that wait for it: 0")]
+
+
+async def test_one_that_stops_answering_is_told_of_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Not with every try; and once that it is back."""
+    monkeypatch.setattr(alerts_module, "RETRY_SECONDS", 0.001)
+    caplog.set_level("INFO")
+    async with telling() as (receiver, alerts, _):
+        await until(lambda: said(caplog) == [ANSWERS])
+        receiver.failing = 20
+        alerts.tell([alert(1), alert(2)])
+        await done(alerts, lambda: len(receiver.posted) == 2)
+        receiver.failing = 20  # again within the minute
+        alerts.tell([alert(3)])
+        await done(alerts, lambda: len(receiver.posted) == 3)
+
+    assert said(caplog) == [ANSWERS, ("WARNING", FAILS + "2"), ANSWERS]
+
+
+async def test_one_that_stays_silent_is_told_of_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """When a minute has passed, with how many wait by then."""
+    monkeypatch.setattr(alerts_module, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(alerts_module, "SAY_SECONDS", 0)
+    async with telling() as (receiver, alerts, _):
+        receiver.failing = 1 << 30
+        alerts.tell([alert(1)])
+        await until(lambda: ("WARNING", FAILS + "1") in said(caplog))
+        alerts.tell([alert(2)])
+        await until(lambda: ("WARNING", FAILS + "2") in said(caplog))
+        receiver.failing = 0
+        await done(alerts, lambda: len(receiver.posted) == 2)
+
+
+async def test_one_that_has_missed_everything_is_looked_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing waits for it any more; that it is back is said all the same."""
+    monkeypatch.setattr(alerts_module, "RETRY_SECONDS", 0.001)
+    caplog.set_level("INFO")
+    async with telling() as (receiver, alerts, counted):
+        await until(lambda: said(caplog) == [ANSWERS])
+        receiver.failing = 1 << 30
+        alerts.tell([alert(1, at=wall() - 59_900)])
+        await until(lambda: said(caplog)[2:] == [ANSWERS])
+
+    assert counted == {"failed": 1}
+
+
+ANY: Final = cast("Any", None)
+ADVICE: Final = "see whether it runs, and whether KARAR_ALERTMANAGER names it"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ClientConnectorError(ANY, ConnectionRefusedError(ECONNREFUSED, "Connect call …")),
+            f"cannot be reached (Connection refused); {ADVICE}",
+        ),
+        (ClientConnectorError(ANY, gaierror(-2, "Name not known")), f"cannot be reached (Name not known); {ADVICE}"),
+        (ClientConnectorError(ANY, OSError("several")), f"cannot be reached (several); {ADVICE}"),
+        (TimeoutError(), f"does not answer within 5 s; {ADVICE}"),
+        (ClientResponseError(ANY, (), status=404), f"is no Alertmanager's address; {ADVICE}"),
+        (ClientResponseError(ANY, (), status=403, message="Forbidden"), "answers 403 Forbidden; see its log"),
+        (ValueError("no JSON"), f"does not answer as an Alertmanager does (ValueError: no JSON); {ADVICE}"),
+    ],
+)
+async def test_what_is_wrong_is_told_in_words(error: Exception, words: str) -> None:
+    """What, and what to do; never how Python writes it."""
+    assert problem(error, "http://a:9093") == words
+
+
+# -- After a change of owner -------------------------------------------------------------------------------------------
 
 
 async def test_what_was_committed_lately_is_found_by_the_next_owner(kafka: str) -> None:
