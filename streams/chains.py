@@ -9,7 +9,7 @@ from msgspec import to_builtins
 
 from streams.core.chain import Chain
 from streams.core.facts import Account
-from streams.core.identity import STRONGEST_FIRST, Identity
+from streams.core.identity import STRONGEST_FIRST, Identity, interaction_key
 from streams.core.links import Link, weakest
 from streams.core.public import service_chain
 from streams.core.step import body_of, open_of
@@ -18,6 +18,8 @@ from streams.core.targets import Rules
 from streams.core.words import why
 
 PSEUDONYM: Final = re.compile(r"(?:customer|account|email|phone|device|ticket):[0-9a-f]{32}")
+UNNAMED: Final = re.compile(r"(case|interaction):(.*/.*)")
+"""What a customer is called by source and id where nothing else is known; either may have a slash itself."""
 PIECE: Final = 20
 UNREAD: Final = 2_000
 """How many states are passed over, by the open flag in front of each, in the time that one takes to be read."""
@@ -57,9 +59,12 @@ SORTS: Final[dict[str, Rank]] = {
 
 
 def keys_of(identifier: str, kind: str, identity: Identity) -> list[tuple[str, str]]:
-    """Under which keys a customer may be kept, by kind, strongest first; a pseudonym is a key already."""
+    """Under which keys a customer may be kept, by kind, strongest first; what chains and alerts call the customer is a key already."""
     if not kind and PSEUDONYM.fullmatch(identifier):
         return [(identifier.partition(":")[0], identifier)]
+    if not kind and (unnamed := UNNAMED.fullmatch(identifier)):
+        name, parts = unnamed[1], unnamed[2].split("/")
+        return [(name, f"{name}:{interaction_key('/'.join(parts[:n]), '/'.join(parts[n:]))}") for n in range(1, len(parts))]
     return [(name, identity.pseudonym(name, identifier)) for name in STRONGEST_FIRST if kind in {"", name}]
 
 

@@ -110,6 +110,14 @@ def test_keys_are_tried_strongest_first() -> None:
     assert len(keys_of(pseudonym[:-1], "", identity)) == 5
 
 
+def test_whoever_has_no_identifier_is_asked_for_by_source_and_id() -> None:
+    """As chains and alerts call them; where a source or an id has slashes, each may be the one between them."""
+    assert keys_of("interaction:pbx/c1", "", Identity()) == [("interaction", "interaction:pbx\x1fc1")]
+    assert keys_of("case:crm/eu/K-1", "", Identity()) == [("case", "case:crm\x1feu/K-1"), ("case", "case:crm/eu\x1fK-1")]
+    assert len(keys_of("interaction:c1", "", Identity())) == 5
+    assert len(keys_of("interaction:pbx/c1", "customer", Identity())) == 1
+
+
 @pytest.mark.parametrize("only_open", [False, True])
 def test_a_search_goes_piece_by_piece_over_states_that_change(*, only_open: bool) -> None:
     """A few chains are read at a time; what left the table meanwhile is passed over."""

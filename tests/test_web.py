@@ -342,6 +342,16 @@ async def test_a_chain_is_found_by_the_pseudonym_that_others_were_told() -> None
     assert found == listed
 
 
+async def test_a_chain_is_found_by_what_an_alert_calls_the_customer() -> None:
+    """Also of somebody who has no identifier."""
+    async with asked(told(call("c1").queued(0, "A").answered(65, "ann", team="red"))) as client:
+        (listed,) = (await answer(client, "/chains?open=1"))["chains"]
+        found = await answer(client, f"/chains/{listed['customer']}")
+
+    assert listed["customer"] == "interaction:pbx/c1"
+    assert found == listed
+
+
 async def test_the_live_chain_is_told_or_all_of_them() -> None:
     """The open chain that was active last; of closed ones the last; with `all` every one that is kept."""
     async with asked(told(CALL, LATER, later=3 * 24 * HOUR + MINUTE)) as client:
