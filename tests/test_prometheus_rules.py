@@ -79,7 +79,7 @@ def test_rules_do_what_they_say(path: Path) -> None:
 
 def test_all_promtool_tests_are_there() -> None:
     """Whoever removes one says so here."""
-    assert len(list(expectations(TESTS))) == 69
+    assert len(list(expectations(TESTS))) == 74
 
 
 def test_ledger_series_lose_their_instance() -> None:
@@ -144,6 +144,14 @@ def test_the_runbook_has_no_section_for_an_alert_that_is_gone() -> None:
     assert sorted(sections) == sorted([*NAMES, NAME, MANY])
 
 
+def test_the_runbook_asks_for_dead_letters_as_their_alert_does() -> None:
+    """Over a day; a counter that begins with its first letter has not increased by any other words."""
+    (rule,) = [rule for rule in rules(ALERTS) if rule["alert"] == "KararDeadLetters"]
+    asked = re.findall(r"```promql\n(.+?)\n```", RUNBOOK.read_text("utf-8"), re.DOTALL)
+
+    assert [re.sub(r"\s", "", text) for text in asked] == [re.sub(r"\s", "", rule["expr"]).replace("15m", "1d").removesuffix(">0")]
+
+
 def test_every_alert_on_service_asks_for_the_trustworthy_window() -> None:
     """What is late or is still being corrected wakes nobody."""
     for rule in rules([PROMETHEUS / "alerts" / "service.yml"]):
@@ -193,6 +201,8 @@ SABOTAGES: Final = [
     ("alerts/karar.yml", "offset 15m", "offset 14m30s", "karar"),
     ("alerts/karar.yml", "offset 15m", "offset 15m30s", "karar"),
     ("alerts/karar.yml", "or karar_dead_letters_total", "", "karar"),
+    ("alerts/karar.yml", 'or karar_alerts_total{result="failed"}', "", "karar"),
+    ("alerts/karar.yml", 'karar_alerts_total{result="failed"}', "karar_alerts_total", "karar"),
     ("alerts/karar.yml", "sum(karar_ledger_differences) > 0", "sum(karar_ledger_differences) > 1", "karar"),
 ]
 """A file, what stands in it, what is put there instead, and the promtool tests that must notice."""
