@@ -18,6 +18,8 @@ from streams.core.interaction import AT_A_COUNTER
 from streams.engine.murmur import partition_of
 
 Headers = list[tuple[str, bytes]]
+Place = tuple[str, int]
+"""A topic and the number of one of its partitions."""
 
 STRUCTURED: Final[Headers] = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
 NONE: Final[Headers] = []
@@ -51,13 +53,15 @@ def parcel(event: Event, topic: str) -> Parcel:
 class Sender:
     """Whole batches of records to topics that exist, one for each partition in hand and one on its way: memory is bounded.
 
+    Several tasks may share one: batches go one after the other, and stay in hand until the producer has them.
     ``acknowledged`` counts by topic what Kafka has, on every replica that is in sync.
     """
 
     def __init__(self, producer: AIOKafkaProducer, address: str, partitions: dict[str, int]) -> None:
         self.producer, self.address, self.partitions = producer, address, partitions
         self.acknowledged: Counter[str] = Counter()
-        self.batches: dict[tuple[str, int], BatchBuilder] = {}
+        self.batches: dict[Place, BatchBuilder] = {}
+        self.turn = asyncio.Lock()
         self.flying: set[asyncio.Future[object]] = set()
         self.failure: BaseException | None = None
 
@@ -65,34 +69,39 @@ class Sender:
         """Adds a record to its batch; a batch that is full goes. BrokerError: one line."""
         topic, key, value, headers = parcel
         place = topic, partition_of(key, self.partitions[topic])
-        batch = self.batches.get(place)
-        if batch is None or batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
-            if batch is not None:
-                await self.send(place)
-            self.batches[place] = batch = self.producer.create_batch()
-            batch.append(timestamp=None, key=key, value=value, headers=headers)
+        while (batch := self.batches.get(place)) is None or batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            if batch is None:
+                self.batches[place] = self.producer.create_batch()
+            else:
+                await self.send(place, batch)
 
-    async def send(self, place: tuple[str, int]) -> None:
-        """Sends the batch of a partition, when the one before it is on its way. BrokerError: one line."""
-        self.check()
-        batch, (topic, number) = self.batches.pop(place), place
-        with reaching(self.address):
-            future = await self.producer.send_batch(batch, topic, partition=number)
-        self.flying.add(future)
-        future.add_done_callback(partial(self.arrived, topic, batch.record_count()))
+    async def send(self, place: Place, batch: BatchBuilder) -> None:
+        """Sends a batch in hand, when the one before it is on its way, unless another task has. BrokerError: one line."""
+        async with self.turn:
+            if self.batches.get(place) is not batch:
+                return
+            self.check()
+            batch.close()
+            topic, number = place
+            with reaching(self.address):
+                future = await self.producer.send_batch(batch, topic, partition=number)
+            del self.batches[place]
+            self.flying.add(future)
+            future.add_done_callback(partial(self.arrived, topic, batch.record_count()))
 
     async def send_all(self) -> None:
         """Sends what is in hand, without waiting for an answer. BrokerError: one line."""
-        for place in list(self.batches):
-            await self.send(place)
+        for place, batch in list(self.batches.items()):
+            await self.send(place, batch)
 
     async def flush(self) -> None:
-        """Sends what is in hand, and returns when Kafka has everything. BrokerError: one line."""
+        """Sends what is in hand, and returns when Kafka has everything sent so far. BrokerError: one line."""
         await self.send_all()
-        if self.flying:
-            await asyncio.wait(self.flying, timeout=ANSWER_SECONDS)
+        late = set(self.flying)
+        if late:
+            _, late = await asyncio.wait(late, timeout=ANSWER_SECONDS)
         self.check()
-        if self.flying:
+        if late:
             with reaching(self.address):
                 raise TimeoutError
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
+from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
@@ -12,10 +13,11 @@ from aiokafka.partitioner import DefaultPartitioner
 from schemas.codec import decode, encode
 from schemas.events import EVENT_TYPES
 from schemas.sources import open_source, read_mapping
+from streams.broker import BrokerError
 from streams.commands.files import Intake
 from streams.commands.publish import AHEAD, SLICE, Reader, canonical, destinations, misread
 from streams.engine.murmur import partition_of
-from streams.publishing import home, parcel
+from streams.publishing import Parcel, Sender, home, parcel
 from streams.settings import Settings
 from tests.command import file, karar
 from tests.shared import ROOT
@@ -26,6 +28,7 @@ EVENTS: Final = [
     *Story("v1", {"source": "desk", "channel": "visit"}).offered(0).called(5).serving_started(6, "bob").ended(9),
 ]
 TOPICS: Final = ("calls", "visits", "feedback")
+PARTITIONS: Final = 3
 
 
 @pytest.mark.parametrize("kind", EVENT_TYPES)
@@ -141,3 +144,118 @@ async def test_a_file_that_cannot_be_read_further_is_one_line(tmp_path: Path) ->
         await asyncio.to_thread(reader.read)
 
     assert await reader.slices.get() is None
+
+
+class Batch:
+    """A batch that is full with four records."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+        self.closed = False
+
+    def append(self, *, value: bytes, **_: Any) -> bool | None:
+        """Adds a record; None where there is no place, and from then on."""
+        self.closed = self.closed or len(self.values) == 4
+        if self.closed:
+            return None
+        self.values.append(value)
+        return True
+
+    def close(self) -> None:
+        """Takes nothing any more."""
+        self.closed = True
+
+    def record_count(self) -> int:
+        """How many there are."""
+        return len(self.values)
+
+
+class Producer:
+    """A Kafka that lets everybody wait for some turns of the loop; ``taken``: by partition what it has, as it was when it came."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.taken: dict[int, list[bytes]] = {number: [] for number in range(PARTITIONS)}
+        self.answers: list[asyncio.Future[object]] = []
+        self.came = asyncio.Event()
+        self.create_batch = Batch
+
+    async def send_batch(self, batch: Batch, _: str, *, partition: int) -> asyncio.Future[object]:
+        """Takes a batch, and answers later."""
+        for _turn in range(self.chance.randrange(5)):
+            await asyncio.sleep(0)
+        self.taken[partition] += batch.values
+        self.answers.append(asyncio.get_running_loop().create_future())
+        self.came.set()
+        return self.answers[-1]
+
+    def answer(self) -> None:
+        """Acknowledges what has come so far."""
+        while self.answers:
+            self.answers.pop().set_result(None)
+
+    def sender(self) -> Sender:
+        """A sender that sends to it."""
+        return Sender(self, "here:1", {"t": PARTITIONS})  # type: ignore[arg-type] # as much of a producer as a sender needs
+
+
+@pytest.mark.asyncio
+async def test_several_tasks_may_share_a_sender(seed: int) -> None:
+    """Whoever puts, and whoever sends meanwhile: every record arrives once, and each task's in order."""
+    producer = Producer(seed)
+    sender = producer.sender()
+
+    async def publish(task: int) -> None:
+        for number in range(200):
+            await sender.put(Parcel("t", b"%d" % (number % 7), b"%d %03d" % (task, number)))
+            if not number % (task + 2):
+                await sender.send_all()
+
+    await asyncio.gather(*(publish(task) for task in range(5)))
+    await sender.send_all()
+
+    assert Counter(value for values in producer.taken.values() for value in values) == {
+        b"%d %03d" % (task, number): 1 for task in range(5) for number in range(200)
+    }
+    for values in producer.taken.values():
+        assert all(own == sorted(own) for task in range(5) if (own := [value for value in values if value.startswith(b"%d " % task)]))
+
+
+@pytest.mark.asyncio
+async def test_a_task_that_is_cancelled_takes_nothing_along(seed: int) -> None:
+    """What it was about to send goes with the next who sends."""
+    producer = Producer(seed)
+    sender = producer.sender()
+    for number in range(100):
+        await sender.put(Parcel("t", b"%d" % number, b"%d" % number))
+        sending = asyncio.create_task(sender.send_all())
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.wait([sending])
+    await sender.send_all()
+
+    assert sorted(int(value) for values in producer.taken.values() for value in values) == list(range(100))
+
+
+@pytest.mark.asyncio
+async def test_a_flush_waits_for_what_was_sent_before_it(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Not for what others send meanwhile; and where an answer does not come in time, that is one line."""
+    monkeypatch.setattr("streams.publishing.ANSWER_SECONDS", 5)
+    producer = Producer(seed)
+    sender = producer.sender()
+    await sender.put(Parcel("t", b"k", b"before"))
+    flushing = asyncio.create_task(sender.flush())
+    await producer.came.wait()
+    first = producer.answers.pop()
+    await sender.put(Parcel("t", b"k", b"meanwhile"))
+    await sender.send_all()
+    first.set_result(None)
+    await flushing
+
+    assert sender.acknowledged == {"t": 1}
+    monkeypatch.setattr("streams.publishing.ANSWER_SECONDS", 0)
+    with pytest.raises(BrokerError, match=r"\Ahere:1: no Kafka answers there; .*\Z"):
+        await sender.flush()
+    producer.answer()
+    await sender.flush()
+    assert sender.acknowledged == {"t": 2}
