@@ -60,6 +60,7 @@ def scrapes(replay: Replay, events: Iterable[Event], minutes: int) -> Iterator[b
         replay.take(part, now)
         time = b" %d\n" % (now // 1000)
         yield b'karar_behind_seconds{instance="worker"} 0' + time
+        yield b'karar_shard_up{topic="karar.calls",partition="0",instance="worker"} 1' + time
         for shard, ledger in replay.ledgers.items():
             for (name, slot), amounts in ledger.amounts.items():
                 family, both = parted(name)[0], (amounts.total, amounts.retracted)
