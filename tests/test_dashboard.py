@@ -85,6 +85,17 @@ def test_a_panel_explains_itself(panel: dict[str, Any]) -> None:
     assert {target["datasource"]["uid"] for target in panel["targets"]} == {panel["datasource"]["uid"]} == {"${datasource}"}
 
 
+def test_where_no_worker_answers_the_row_about_karar_says_that_there_is_no_data() -> None:
+    """*None* would be good news. Its figures are those of this moment, not what was known last, and only Prometheus' own may be 0."""
+    titles = [panel["title"] for panel in BUILT["panels"]]
+    row = BUILT["panels"][titles.index("Karar itself") + 1 :]
+
+    assert len(row) == 11
+    assert {panel["fieldConfig"]["defaults"]["noValue"] for panel in row} == {"no data"}
+    assert {target["instant"] for panel in row if panel["type"] == "stat" for target in panel["targets"]} == {True}
+    assert [panel["title"] for panel in row if "vector(0)" in panel["targets"][0]["expr"]] == ["Alerts firing"]
+
+
 def test_lines_of_tables_have_the_labels_that_are_shown() -> None:
     """Grafana merges the answers to a table's queries by all their labels, and a series' own name is one."""
     tables = [panel for panel in PANELS if panel["type"] == "table"]

@@ -8,11 +8,13 @@ from deploy.grafana.panels import (
     FEW_WANTED,
     HIGH_WANTED,
     LOW_WANTED,
+    NO_DATA,
     NONE_WANTED,
     RATIO,
     SECONDS,
     WAIT,
     bars,
+    itself,
     lines,
     matrix,
     number,
@@ -31,8 +33,10 @@ ANSWERED: Final = recorded("queue:contacts_answered:increase$window", *IN_QUEUE)
 ABANDONED: Final = recorded("queue:contacts_abandoned:increase$window", *IN_QUEUE)
 SHORT: Final = recorded("queue:contacts_abandoned_short:increase$window", *IN_QUEUE)
 WON: Final = net("moments_judged_total", where='result="won"', window=TODAY)
-SHARDS: Final = "max by (topic, partition) (karar_shard_up)"
-EVER_UP: Final = "max by (topic, partition) (max_over_time(karar_shard_up[1d]))"
+OPEN: Final = "max by (topic, partition) (karar_shard_up)"
+EVER_OPEN: Final = "max by (topic, partition) (max_over_time(karar_shard_up[1d]))"
+ZERO: Final = "0 * count(karar_behind_seconds)"
+"""None of it, where a worker answers; where none does, nothing is known."""
 
 NOW: Final = (
     number(
@@ -107,8 +111,9 @@ SERVICE: Final = (
         objective=f'max by (scope) (karar_objective_ratio{{objective=~"wait|service_level", {SCOPES}}})',
     ),
     bars(
-        "Live service level by queue",
+        "Service level by queue",
         "Answered within target / (answered + abandoned − short) in the window: of the customers that left the queue, how many in time. "
+        "Who waits beyond the target is not in it yet; *Live service level by target* knows them. "
         "Red: the queue lacks people at this hour, or promises more than it is staffed for.",
         f"{IN_TARGET} / ({ANSWERED} + {ABANDONED} - {SHORT} > 0)",
         QUEUE,
@@ -277,59 +282,61 @@ CHAINS: Final = (
 )
 
 ITSELF: Final = (
-    number(
+    itself(
         "Behind",
         "How far the slowest worker is behind what was published; 0: caught up. From 2 minutes on, do not trust what stands above, and see "
         "*KararBehind* in the runbook.",
         "max(karar_behind_seconds)",
         unit=SECONDS,
         steps={None: "green", 30: "orange", 120: "red"},
-    ).span(3),
+    ),
     yes_or_no(
         "To be trusted",
-        "Yes: in the last 30 minutes no worker was 120 s behind, and less than 10 % of what was counted was taken back. "
-        "No: alerts on service are silent; wait, or see *the trustworthy window* in the runbook.",
+        "Yes: in the last 30 minutes no worker was 120 s behind, less than 10 % of what was counted was taken back, and no partition has "
+        "been missing for 2 minutes. No: alerts on service are silent; wait, or see *the trustworthy window* in the runbook.",
         "all:window:trustworthy30m",
-    ).span(3),
-    number(
-        "Shards up",
-        "Shards that a worker has open and serves: partitions times stages. Fewer than usual: see the next figure.",
-        f"sum({SHARDS})",
-    ).span(3),
-    number(
-        "Shards missing",
-        "Shards that were open within a day and are nowhere now: their customers are missing above. "
+    ),
+    itself(
+        "Partitions open",
+        "Partitions of topics that a worker has open and serves. A shard has one of each topic that its stage reads: with 8 partitions, 16 "
+        "shards read 40. Fewer than usual: see the next figure.",
+        f"sum({OPEN})",
+    ),
+    itself(
+        "Partitions missing",
+        "Partitions that were open within a day and are nowhere now: their customers are missing above. "
         "A minute of it is a takeover; longer: see *KararShardMissing* in the runbook.",
-        f"count({EVER_UP} == 1 unless {SHARDS} == 1) or vector(0)",
+        f"count({EVER_OPEN} == 1 unless {OPEN} == 1) or {ZERO}",
         steps=NONE_WANTED,
-    ).span(3),
-    number(
+    ),
+    itself(
         "Dead letters",
         "Records in the window that could not be taken, and are in no figure. The topic `karar.dead-letters` has each with its reason: "
         "see *KararDeadLetters* in the runbook.",
-        "sum(karar_dead_letters_total - karar_dead_letters_total offset $window >= 0 or karar_dead_letters_total) or vector(0)",
+        f"sum(karar_dead_letters_total - karar_dead_letters_total offset $window >= 0 or karar_dead_letters_total) or {ZERO}",
         steps=FEW_WANTED,
-    ).span(3),
-    number(
+    ),
+    itself(
         "Ledger differences",
         "Series whose trial balance was not 0 when it was last drawn. Anything but 0 is a defect of Karar: run `karar audit`, and see "
         "*KararLedgerDifference* in the runbook.",
         "sum(karar_ledger_differences)",
         steps=NONE_WANTED,
-    ).span(3),
-    number(
+    ),
+    itself(
         "Counted as other",
         "Series that had no place any more among the named ones and are counted as `other`: totals are right, names are missing. "
         "Not 0: does a publisher send free text as team or queue?",
-        "sum(karar_label_overflow_total) or vector(0)",
+        f"sum(karar_label_overflow_total) or {ZERO}",
         steps=FEW_WANTED,
-    ).span(3),
-    number(
+    ),
+    itself(
         "Alerts firing",
-        "Alerts that fire now, without the watchdog, which always does. The runbook has a section for each.",
+        "Alerts of Prometheus that fire now, without the watchdog, which always does; the runbook has a section for each. "
+        "Alerts on single chains are not among them: workers tell Alertmanager of those, look there.",
         'count(ALERTS{alertstate="firing", alertname!="KararWatchdog"}) or vector(0)',
         steps=FEW_WANTED,
-    ).span(3),
+    ),
     lines(
         "Events",
         "Events a second by what became of them. *Rejected* ones are dead letters; *duplicate* and *late* ones do no harm. "
@@ -337,14 +344,14 @@ ITSELF: Final = (
         "sum by (result) (rate(karar_events_total[$__rate_interval]))",
         "{{result}}",
         unit=EVENTS,
-    ),
+    ).no_value(NO_DATA),
     lines(
         "Published to counted",
         "Within which time 95 % of the records were counted, by stage. Above some seconds: workers lack processor time, or Kafka is slow.",
         "histogram_quantile(0.95, sum by (stage, le) (rate(karar_event_lag_seconds_bucket[$__rate_interval])))",
         "{{stage}}",
         unit=SECONDS,
-    ),
+    ).no_value(NO_DATA),
     lines(
         "Booked and retracted",
         "Amounts a second that entered the ledger and that were taken out, also because a customer stopped waiting. "
@@ -352,7 +359,7 @@ ITSELF: Final = (
         "sum by (result) (rate(karar_bookings_total[$__rate_interval]))",
         "{{result}}",
         unit=EVENTS,
-    ),
+    ).no_value(NO_DATA),
 )
 
 ROWS: Final = {"Now": NOW, "Service": SERVICE, "Transfers": TRANSFERS, "Chains": CHAINS, "Karar itself": ITSELF}

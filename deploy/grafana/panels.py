@@ -31,6 +31,7 @@ RATIO: Final = "percentunit"
 EVENTS: Final = "eps"
 DECIMALS: Final = {COUNT: 0, RATIO: 1}
 OBJECTIVE: Final = "objective"
+NO_DATA: Final = "no data"
 
 PLAIN: Final[Steps] = {None: "blue"}
 NONE_WANTED: Final[Steps] = {None: "green", 1: "red"}
@@ -83,10 +84,16 @@ def today(title: str, says: str, expr: str, *, unit: str = COUNT, steps: Steps =
     return panel.graph_mode(common.BigValueGraphMode.NONE).time_from("now/d").targets([query(expr).instant()])
 
 
+def itself(title: str, says: str, expr: str, *, unit: str = COUNT, steps: Steps = PLAIN) -> stat.Panel:
+    """One number about Karar at this moment: where nobody answers it says so, and not what was known last."""
+    panel = number(title, says, expr, unit=unit, steps=steps)
+    return panel.graph_mode(common.BigValueGraphMode.NONE).targets([query(expr).instant()]).no_value(NO_DATA).span(3)
+
+
 def yes_or_no(title: str, says: str, expr: str) -> stat.Panel:
     """1 is good and yes, 0 bad and no."""
     words = {"1": ValueMappingResult(text="yes"), "0": ValueMappingResult(text="no")}
-    return number(title, says, expr, steps={None: "red", 1: "green"}).mappings([ValueMap(words)])
+    return itself(title, says, expr, steps={None: "red", 1: "green"}).mappings([ValueMap(words)])
 
 
 def bars(title: str, says: str, expr: str, legend: str, *, unit: str = COUNT, steps: Steps = PLAIN) -> bargauge.Panel:
