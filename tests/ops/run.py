@@ -6,11 +6,11 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 import yaml
@@ -36,37 +36,46 @@ from tests.soak.subjects import environment
 from tests.soak.workers import Command, Worker, Workers
 from tests.topics import records
 
-PARTITIONS: Final = 8
 SESSION: Final = 6
 OBJECTIVE: Final = 0.15
 PATIENCE: Final = 60
 LOOK: Final = 0.2
 BALANCE_SECONDS: Final = 3
-LIVE_SECONDS: Final = 45
-CALL_SECONDS: Final = 0.12
-BACKLOG: Final = 150_000
 BACKLOG_AGE_MS: Final = 600_000
 GARBAGE: Final = 20
-LATEST_SECONDS: Final = 2.0
 ALL_QUERIES: Final = {"$__rate_interval": "30s", "$__interval": "10s", "$__range": "10m", "$window": "1h"}
 FALLING_NEVER: Final = re.compile("karar_.+(_total|_bucket|_count|_sum)")
 
 
+class Plan(NamedTuple):
+    """How much: chains that go over the limit within so many seconds, moves of a shard, events that wait for the workers.
+
+    ``latest``: within so many seconds of its crossing somebody is to be told of a chain.
+    """
+
+    chains: int = 100
+    seconds: float = 45
+    moves: int = 10
+    backlog: int = 150_000
+    latest: float = 2
+
+
 @dataclass
 class Ops:
-    """One run, and its report: ``rows`` of what happened, ``problems`` of what must not."""
+    """One run, and its report: ``rows`` of what happened, each ``shown`` at once, ``problems`` of what must not."""
 
     settings: Settings
     folder: Path
-    chains: int
-    moves: int
+    plan: Plan
     seed: int
+    shown: Callable[[str, str, bool], object]
     rows: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def tell(self, what: str, value: object, *, wrong: bool = False) -> None:
         """One row."""
         self.rows.append((what, str(value)))
+        self.shown(what, str(value), wrong)
         if wrong:
             self.problems.append(f"{what}: {value}")
 
@@ -116,7 +125,7 @@ class Ops:
         config = faster.prometheus(self.folder, [worker.port for worker in self.workers.all], ports["alertmanager"])
         prometheus = (
             program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={self.folder / 'prometheus'}",
-            f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
+            f"--web.listen-address=127.0.0.1:{ports['prometheus']}", f"--rules.alert.resend-delay={faster.shorter('1m')}",
         )  # fmt: skip
         yield self.folder, prometheus, f"{self.prometheus.address}/-/ready"
 
@@ -125,39 +134,53 @@ class Ops:
         topics = [self.settings.topic(name) for name in INPUTS]
         async with sending(self.settings.broker, topics) as sender:
             now = wall()
-            publisher = Publisher(sender, self.settings, happenings(now, self.seed, 2))
+            publisher = Publisher(sender, self.settings, happenings(now, self.seed))
             await publisher.catch_up(now, lambda _: None, lambda: False)
             self.tell("events of the two days before", f"{publisher.published:,}")
-            going_on = asyncio.create_task(publisher.go_on())
-            try:
+            async with self.meanwhile("other publishers", publisher.go_on()):
                 await self.until("caught up", self.caught_up)
-                center = Center(sender, self.settings, self.seed)
-                await self.live(center)
-                await self.garbage()
-                await self.chain_alerts(center)
-                await self.fired("KararWatchdog")
-                await self.fired("KararDeadLetters")
-                await self.fired("ExcessiveTransfers", team=BAD)
-                await self.queries()
+                await self.seen(Center(sender, self.settings, self.seed))
                 await self.move()
-            finally:
-                going_on.cancel()
         await self.breakdown()
         await self.rules()
 
+    async def seen(self, center: Center) -> None:
+        """What goes wrong at a center is told, and its dashboard shows something, while calls go on."""
+        async with self.meanwhile("calls", center.go_on()):
+            await self.odysseys(center)
+            await self.garbage()
+            await self.chain_alerts(center)
+            await self.fired("KararWatchdog")
+            await self.fired("KararDeadLetters")
+            await self.fired("ExcessiveTransfers", team=BAD)
+            await self.queries()
+        await self.settled(center)
+
+    async def settled(self, center: Center) -> None:
+        """Every call has ended."""
+        await center.settled()
+        self.tell("calls", f"{center.calls:,}, {len(center.failures)} of them failed", wrong=bool(center.failures))
+        self.problems += sorted(set(center.failures))
+
+    @asynccontextmanager
+    async def meanwhile(self, what: str, doing: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        """Something without an end goes on while the block runs; a wrong row where it ended before."""
+        task = asyncio.create_task(doing)
+        try:
+            yield
+        finally:
+            task.cancel()
+            (outcome,) = await asyncio.gather(task, return_exceptions=True)
+            if not isinstance(outcome, asyncio.CancelledError):
+                self.tell(what, f"ended by {outcome!r}", wrong=True)
+
     # What goes wrong
 
-    async def live(self, center: Center) -> None:
-        """Calls in step with the clock: most are good, one team's are bad, and some customers are passed on three times."""
-        started, begun = time.monotonic(), 0
-        while (passed := time.monotonic() - started) < LIVE_SECONDS or begun < self.chains:
-            center.begin(center.bad if center.calls % 2 else center.good)
-            if begun < min(self.chains, 1 + self.chains * passed / LIVE_SECONDS):
-                center.begin(center.odyssey)
-                begun += 1
-            await asyncio.sleep(CALL_SECONDS)
-        await center.settled()
-        self.tell("calls", f"{center.calls:,}")
+    async def odysseys(self, center: Center) -> None:
+        """Some customers are passed on three times."""
+        for _ in range(self.plan.chains):
+            center.begin(center.odyssey)
+            await asyncio.sleep(self.plan.seconds / self.plan.chains)
 
     async def garbage(self) -> None:
         """Records that nobody can read."""
@@ -174,20 +197,22 @@ class Ops:
         await self.until("every chain alert has arrived", self.told(center), optional=True)
         arrived = {chain: self.webhook.first(alertname=IN_CHAIN, chain=chain) for chain in center.crossed}
         waits = sorted(found.at - center.crossed[chain] / 1000 for chain, found in arrived.items() if found is not None)
-        self.tell("chain alerts", f"{len(waits)} of {len(arrived)}", wrong=not self.chains <= len(arrived) == len(waits))
+        self.tell("chain alerts", f"{len(waits)} of {len(arrived)}", wrong=not (self.plan.chains == len(arrived) == len(waits)))
         await self.until("every chain alert has ended", self.ended(center), optional=True)
         over = sum(self.webhook.first("resolved", alertname=IN_CHAIN, chain=chain) is not None for chain in center.crossed)
         self.tell("chain alerts that ended with the contact", f"{over} of {len(arrived)}", wrong=over != len(arrived))
         if waits:
             p99 = waits[min(len(waits) - 1, int(len(waits) * 0.99))]
             told = f"p50 {waits[len(waits) // 2]:.2f} s, p99 {p99:.2f} s, longest {waits[-1]:.2f} s"
-            self.tell("from the crossing to the webhook", told, wrong=p99 > LATEST_SECONDS)
+            self.tell("from the crossing to the webhook", told, wrong=p99 > self.plan.latest)
 
     def told(self, center: Center) -> Callable[[], Awaitable[bool]]:
-        """Whether every crossing has been told."""
+        """Whether everybody has crossed the limit, and somebody was told of each."""
 
         async def all_told() -> bool:
-            return all(self.webhook.first(alertname=IN_CHAIN, chain=chain) for chain in center.crossed)
+            return len(center.crossed) == self.plan.chains and all(
+                self.webhook.first(alertname=IN_CHAIN, chain=chain) for chain in center.crossed
+            )
 
         return all_told
 
@@ -202,7 +227,7 @@ class Ops:
     async def move(self) -> None:
         """Workers end in order one after the other and come back: shards move, and no series ever falls."""
         moved, owner = 0, await self.owner()
-        for turn in range(2 * self.moves):
+        for turn in range(2 * self.plan.moves):
             worker = self.workers.all[turn % 2]
             await self.workers.end(worker)
             await self.until("the other worker has every shard", self.other_ready(worker))
@@ -210,10 +235,10 @@ class Ops:
             await self.until("both workers are ready", self.all_ready)
             now = await self.owner()
             moved, owner = moved + (now != owner), now
-            if moved >= self.moves:
+            if moved >= self.plan.moves:
                 break
         await asyncio.sleep(3)  # three scrapes
-        self.tell("moves of stitch-0", moved, wrong=moved < self.moves)
+        self.tell("moves of stitch-0", moved, wrong=moved < self.plan.moves)
         names = [name for name in await self.prometheus.get("label/__name__/values") if FALLING_NEVER.fullmatch(name)]
         falls, series = 0.0, 0
         for name in names:
@@ -255,7 +280,7 @@ class Ops:
         at = wall() - BACKLOG_AGE_MS
         try:
             sent = []
-            for n in range(BACKLOG):
+            for n in range(self.plan.backlog):
                 event = Queued(id=f"b{n}", source="backlog", interaction_id=f"b{n}", at=at, channel="call", queue=GOOD[n % len(GOOD)])
                 topic, key, value, headers = parcel(event, self.settings.topic(home(event)))
                 sent.append(await producer.send(topic, value, key, timestamp_ms=at, headers=headers))
@@ -319,14 +344,14 @@ class Ops:
         """Whether every worker has its shards open, and together all."""
         told = [await self.readiness(worker) for worker in self.workers.all]
         shards = [shard["name"] for one in told if one is not None for shard in one["shards"] if shard["state"] == "open"]
-        return all(one is not None and one["ready"] for one in told) and len(shards) == 2 * PARTITIONS
+        return all(one is not None and one["ready"] for one in told) and len(shards) == 2 * self.settings.partitions
 
     def other_ready(self, gone: Worker) -> Callable[[], Awaitable[bool]]:
         """Whether the others have every shard."""
 
         async def ready() -> bool:
             (told,) = [await self.readiness(worker) for worker in self.workers.all if worker is not gone]
-            return told is not None and told["ready"] and len(told["shards"]) == 2 * PARTITIONS
+            return told is not None and told["ready"] and len(told["shards"]) == 2 * self.settings.partitions
 
         return ready
 

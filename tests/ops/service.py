@@ -14,15 +14,19 @@ from streams.settings import Settings
 GOOD: Final = ("Sales", "Service", "Billing", "Returns", "Orders", "Repairs")
 BAD: Final = "Claims"
 SOURCE: Final = "ops"
+CALL_SECONDS: Final = 0.12
+STAYS_SECONDS: Final = 8
+"""So long whoever was passed on too often is still there: what has ended is not told any more, and a machine may be slow."""
 
 
 class Center:
-    """Publishes calls; ``crossed``: when the limit of transfers was crossed, by chain."""
+    """Publishes calls; ``crossed``: when the limit of transfers was crossed, by chain; ``failures``: why calls could not be published."""
 
     def __init__(self, sender: Sender, settings: Settings, seed: int) -> None:
         self.sender, self.settings, self.random = sender, settings, Random(seed)
         self.calls = self.said = 0
         self.crossed: dict[str, int] = {}
+        self.failures: list[str] = []
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def say(self, what: str, call: str, /, **fields: Any) -> int:
@@ -42,11 +46,23 @@ class Center:
         self.calls += 1
         task = asyncio.ensure_future(story(f"ops-{self.calls}"))
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self.over)
+
+    def over(self, task: asyncio.Task[None]) -> None:
+        """A call has ended, or failed."""
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failures.append(f"{type(error).__name__}: {error}")
+
+    async def go_on(self) -> None:
+        """Calls in step with the clock, without an end: every other one is bad."""
+        while True:
+            self.begin(self.bad if self.calls % 2 else self.good)
+            await asyncio.sleep(CALL_SECONDS)
 
     async def settled(self) -> None:
         """Returns when every call has ended."""
-        await asyncio.gather(*self.tasks)
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def good(self, call: str) -> None:
         """Answered soon, and settled by the first representative."""
@@ -69,7 +85,7 @@ class Center:
         await self.reach(call, teams[0])
         crossed = [await self.passed(call, before, team) for before, team in pairwise(teams)]
         self.crossed[f"{SOURCE}/{call}"] = crossed[-1]
-        await asyncio.sleep(2)
+        await asyncio.sleep(STAYS_SECONDS)
         await self.say("ended", call, reason="customer")
 
     async def reach(self, call: str, team: str) -> None:
