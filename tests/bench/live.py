@@ -1,7 +1,6 @@
 """`make bench`, with real Kafka: throughput against stock Faust and the prototype, latency, memory and recovery.
 
-Everything runs on this machine: the host has a core to itself, broker and load have the others, so read the ratios; hosts take turns
-within one run.
+Everything runs on this machine: broker, load and host share its cores, so read the ratios; hosts take turns within one run.
 """
 
 import asyncio
@@ -45,30 +44,21 @@ PAD = "x" * 220
 DEADLINE_SECONDS = 900
 HERTZ = 20
 LINGER_SECONDS = 0.01
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1 else []
-"""The cores to be shared out, none where there is but one or no saying: the first is the host's, the rest are for broker and load."""
 WARM_SECONDS = 30
 LAG = "karar_event_lag_seconds"
 OFFERED = "karar_contacts_offered_total"
 console = Console(width=150)
 
 
-def pin(pid: int, cores: Sequence[int]) -> None:
-    """Lets a process run on these cores only, where that can be said."""
-    if cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(pid, cores)
-
-
 class Host:
-    """One process that is measured. ``cores`` are those that it may run on."""
+    """One process that is measured."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, cores: Sequence[int]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.log = log.open("ab")
         self.process = subprocess.Popen(
             command, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, cwd=log.parent,  # where Faust may leave what it likes
             stdout=subprocess.PIPE, stderr=self.log, text=True,
         )  # fmt: skip
-        pin(self.process.pid, cores)
 
     def figures(self) -> Iterator[dict[str, float]]:
         """What the host tells of itself, line by line."""
@@ -100,9 +90,9 @@ class Host:
 
 
 @contextmanager
-def running(command: Sequence[str], environment: Mapping[str, str], log: Path, cores: Sequence[int] = CORES[:1]) -> Iterator[Host]:
-    """A host that ends with the block; it has a core to itself."""
-    host = Host(command, environment, log, cores)
+def running(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[Host]:
+    """A host that ends with the block."""
+    host = Host(command, environment, log)
     try:
         yield host
     finally:
@@ -170,9 +160,9 @@ def engine_alone(broker: str, folder: Path, events: int, rounds: int, partitions
 # The whole core
 
 
-def worker(settings: dict[str, str], folder: Path, cores: Sequence[int] = CORES[:1]) -> Any:
+def worker(settings: dict[str, str], folder: Path) -> Any:
     """`karar worker`."""
-    return running([PYTHON, "-m", "streams", "worker"], settings, folder / "worker.log", cores)
+    return running([PYTHON, "-m", "streams", "worker"], settings, folder / "worker.log")
 
 
 def settings_of(broker: str, prefix: str, port: int, **more: str) -> dict[str, str]:
@@ -334,7 +324,7 @@ def latency(broker: str, folder: Path, rate: int, workers: int, seconds: float, 
     events = simulate(seed=5, customers=50_000, days=10_000, disorder=False)
     rows, probed = [], 0
     with ExitStack() as stack:
-        hosts = [stack.enter_context(worker(one, folder, CORES[:1] if workers == 1 else CORES)) for one in told]
+        hosts = [stack.enter_context(worker(one, folder)) for one in told]
         for seconds_now in (WARM_SECONDS, *[seconds] * rounds):
             load = loaded(settings, events, int(rate * seconds_now))
             before, cpu, probe = served(ports, LAG), sum(host.cpu() for host in hosts), Probe(ports, probed)
@@ -435,9 +425,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("/tmp") / f"karar-bench-{os.getpid()}")  # noqa: S108 - told in the first line
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    shared = "the first for the host, the rest for broker, load and probe; two workers share all" if CORES else "for all"
-    pin(0, CORES[1:])
-    console.print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores, {shared}; logs in {given.folder}")
+    console.print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores for all, logs in {given.folder}")
     console.print(
         "Karar: 8 partitions, exactly once, uvloop; stock Faust: 8 partitions, tables in memory, at least once, one event at a time"
     )
