@@ -17,7 +17,7 @@ from streams.broker.kafka import serving
 from tests.ops.run import Ops, Plan
 from tests.topics import fresh
 
-PARTITIONS: Final = 8
+PARTITIONS: Final = 4
 
 
 def main() -> int:
