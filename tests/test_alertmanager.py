@@ -130,6 +130,7 @@ async def test_an_alert_says_who_where_and_why() -> None:
     assert post["annotations"]["weakest_link"] == WHY
     assert post["annotations"]["summary"] == f"3 transfers within a day: A → B → C → D. {WHY}"
     assert (instant(post["startsAt"]), instant(post["endsAt"])) == (one.at, one.until)
+    assert counted == {"sent": 1}
 
 
 async def test_the_end_is_told() -> None:
@@ -174,6 +175,7 @@ async def test_a_storm_is_twenty_alerts_and_a_summary() -> None:
 
     (many,) = (post for post in receiver.posted if post["labels"]["alertname"] == MANY)
     assert many["labels"] == {"alertname": MANY, "team": "C", "severity": "page"}
+    assert counted == {"sent": LIVE_AT_MOST + 2, "limited": 2}
 
 
 async def test_what_cannot_be_posted_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +189,8 @@ async def test_what_cannot_be_posted_is_tried_again(monkeypatch: pytest.MonkeyPa
         await done(alerts, lambda: len({post["labels"]["chain"] for post in receiver.posted}) == 2)
         await until(lambda: counted == {"sent": 2})
 
+    assert counted == {"sent": 2}
+
 
 async def test_one_that_is_refused_does_not_hold_up_the_others() -> None:
     """Each is posted alone then, and what is refused alone is given up."""
@@ -196,6 +200,7 @@ async def test_one_that_is_refused_does_not_hold_up_the_others() -> None:
         await until(lambda: counted == {"sent": 2, "failed": 1})
 
     assert [post["labels"]["chain"] for post in receiver.posted] == ["pbx:c1", "pbx:c3"]
+    assert counted == {"sent": 2, "failed": 1}
 
 
 async def test_what_helps_nobody_any_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,6 +276,8 @@ async def test_one_that_stays_silent_is_told_of_again(monkeypatch: pytest.Monkey
         await until(lambda: ("WARNING", FAILS + "2") in said(caplog))
         receiver.failing = 0
         await done(alerts, lambda: len(receiver.posted) == 2)
+
+    assert {post["labels"]["chain"] for post in receiver.posted} == {"pbx:c1", "pbx:c2"}
 
 
 async def test_one_that_has_missed_everything_is_looked_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
