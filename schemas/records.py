@@ -302,3 +302,13 @@ class Alert(Struct, frozen=True, kw_only=True, gc=False):
     path: list[str]
     weakest: ScoredLink | None
     why: str
+
+
+class Late(Struct, frozen=True, kw_only=True, gc=False):
+    """What a dead letter says of an interaction that came for a chain that is archived."""
+
+    interaction: str
+    version: int
+    customer: str
+    start: int
+    active_until: int

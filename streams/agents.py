@@ -10,7 +10,7 @@ from schemas.sources import Source
 from schemas.sources.canonical import CanonicalEvents
 from streams.core.assemble import ASSEMBLING, RESETS, Assemble, key_of
 from streams.core.identity import Identity
-from streams.core.series import Journal, amounts
+from streams.core.journal import Journal, amounts
 from streams.core.step import DEAD_LETTERS, NOW, Change, Output, Waiting, due_of, open_of, waiting_of
 from streams.core.stitch import Stitch, decode
 from streams.core.targets import COUNTING_RULES, KEPT, Rules

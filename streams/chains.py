@@ -12,8 +12,8 @@ from streams.core.facts import Account
 from streams.core.identity import STRONGEST_FIRST, Identity, interaction_key
 from streams.core.links import Link, weakest
 from streams.core.public import service_chain
+from streams.core.states import CUSTOMER
 from streams.core.step import body_of, open_of
-from streams.core.stitch import STATE
 from streams.core.targets import Rules
 from streams.core.words import why
 
@@ -70,7 +70,7 @@ def keys_of(identifier: str, kind: str, identity: Identity) -> list[tuple[str, s
 
 def account_of(value: bytes, now: int, rules: Rules) -> Account:
     """The chains of an encoded customer state, never earlier than it was last booked."""
-    customer = STATE.decode(body_of(value))
+    customer = CUSTOMER.decode(body_of(value))
     return Account(customer.records, max(now, customer.as_of), rules)
 
 
@@ -114,6 +114,7 @@ class Ranking:
         for chain in account.chains:
             if self.only_open and account.now >= chain.closes_at:
                 continue
+            chain.read()
             insort(self.best, ((self.rank(chain), chain.id), customer, chain, account.now), key=lambda entry: entry[0])
             del self.best[self.limit :]
 

@@ -10,8 +10,9 @@ from zlib import crc32
 from schemas.events import Event, Reset
 from streams.core.assemble import INTERACTIONS, RESETS, Assemble, key_of
 from streams.core.identity import Identity
+from streams.core.journal import Journal, amounts
 from streams.core.reading import Facts
-from streams.core.series import HELD, REFUSED, SENT, Journal, amounts, is_private
+from streams.core.series import HELD, REFUSED, SENT, is_private
 from streams.core.step import NEVER, Change, Output, due_of, open_of, waiting_of
 from streams.core.stitch import Stitch, decode
 from streams.core.targets import KEPT, Rules

@@ -19,9 +19,9 @@ from streams import agents
 from streams.agents import AssembleStage, StitchStage
 from streams.core.assemble import RESETS, key_of
 from streams.core.identity import Identity
-from streams.core.series import amounts
+from streams.core.journal import amounts
+from streams.core.states import ENCODE
 from streams.core.step import Output
-from streams.core.stitch import ENCODE
 from streams.core.targets import Rules, parse
 from streams.engine.murmur import partition_of
 from streams.engine.stage import RESERVED, SHARED, Batch, Stage

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from schemas.events import Event
 from schemas.records import MomentOfTruth, Moved, ServiceChain
+from streams.core import states
 from streams.core.facts import Account
 from streams.core.identity import Identity
 from streams.core.public import service_chains
 from streams.core.step import Output, body_of
-from streams.core.stitch import STATE
 from streams.core.targets import Rules
 from streams.replay import Replay
 from streams.simulate import simulate
@@ -293,7 +293,7 @@ def live(replay: Replay) -> dict[str, ServiceChain]:
     found: dict[str, ServiceChain] = {}
     for shard in replay.stitch:
         for key, value in shard.state.items():
-            customer = STATE.decode(body_of(value))
+            customer = states.CUSTOMER.decode(body_of(value))
             found |= {c.id: c for c in service_chains(key.decode(), Account(customer.records, customer.as_of, replay.rules))}
     return found
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from schemas.events import Event, Reset
 from streams.core import identity, stitch, targets
 from streams.core.identity import Identity
-from streams.core.series import amounts
+from streams.core.journal import amounts
 from streams.core.step import Change, Place
 from streams.core.targets import Rules
 from streams.replay import Replay

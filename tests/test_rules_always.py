@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import Event
-from streams.core.series import amounts
+from streams.core.journal import amounts
 from tests.core import facts, interactions
 from tests.story import Story, begin, instant, replayed, reset
 

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.records import Interaction, Moved
-from streams.core.assemble import MAX_EVENTS, RESETS, STATE, Assemble, key_of
+from streams.core.assemble import MAX_EVENTS, RESETS, Assemble, key_of
 from streams.core.identity import Identity
+from streams.core.states import ASSEMBLED
 from streams.core.step import NEVER, Change, Output, body_of, due_of, open_of
 from streams.core.stitch import decode
 from tests.stage import LATER, TALK, Stage
@@ -44,7 +45,7 @@ def snapshot(change: Change) -> Interaction:
 def held(stage: Stage) -> list[Event]:
     """The event set."""
     assert stage.value is not None
-    return list(STATE.decode(body_of(stage.value)).events)
+    return list(ASSEMBLED.decode(body_of(stage.value)).events)
 
 
 # -- Assemble: the set of events ---------------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ def test_any_order_in_any_slices_ends_in_the_same_state() -> None:
         assert sorted(held(stage), key=repr) == sorted(held(expected), key=repr)
         assert stage.value is not None
         assert expected.value is not None
-        assert STATE.decode(body_of(stage.value)).digest == STATE.decode(body_of(expected.value)).digest
+        assert ASSEMBLED.decode(body_of(stage.value)).digest == ASSEMBLED.decode(body_of(expected.value)).digest
 
 
 # -- Assemble: versions, moves, resets, expiry -------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from schemas.records import Interaction, Moved
 from streams.core.assemble import RESETS, key_of
 from streams.core.facts import Account
-from streams.core.series import Journal, amounts
+from streams.core.journal import Journal, amounts
 from streams.core.step import NEVER, Change, waiting_of
 from streams.core.stitch import Stitch
 from streams.core.targets import KEPT, Rules

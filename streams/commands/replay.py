@@ -18,8 +18,8 @@ from schemas.sources import Source
 from streams.commands.files import Intake, opened, progress, reading, tell, writing
 from streams.core.facts import Account
 from streams.core.public import service_chains
+from streams.core.states import CUSTOMER
 from streams.core.step import body_of
-from streams.core.stitch import STATE
 from streams.replay import Replay
 from streams.summary import difference_table, print_summary, reading_line
 
@@ -86,6 +86,6 @@ def write_chains(path: Path, replay: Replay) -> None:
     with writing(path) as out:
         for shard in replay.stitch:
             for key, encoded in sorted(shard.state.items()):
-                customer = STATE.decode(body_of(encoded))
+                customer = CUSTOMER.decode(body_of(encoded))
                 for chain in service_chains(key.decode(), Account(customer.records, replay.now, replay.rules)):
                     out.write(orjson.dumps(to_builtins(chain), option=orjson.OPT_APPEND_NEWLINE))

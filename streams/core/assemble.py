@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
-from msgspec import Struct, json, msgpack
+from msgspec import json, msgpack
 from msgspec.structs import replace
 
 from schemas import events as e
@@ -20,6 +20,7 @@ from streams.core.identity import Identity, interaction_key
 from streams.core.interaction import NOT_LIFECYCLE, Place, fold, is_nothing_yet
 from streams.core.reading import Facts
 from streams.core.series import SENT
+from streams.core.states import ASSEMBLED, BEGINNING, ENCODE, Assembled
 from streams.core.step import DEAD_LETTERS, NEVER, TOO_LATE, Change, Difference, Output, body_of, due_of, seal
 from streams.core.targets import CASE_GAP, CHAIN_GAP, KEPT
 
@@ -32,29 +33,9 @@ MAX_EVENTS: Final = 1_000
 LATE: Final = 120_000
 
 
-class Assembled(Struct, array_like=True, gc=False):
-    """One interaction's event set and what was last said of it; what comes from ``until`` on is too late."""
-
-    version: int
-    sent_to: str
-    digest: bytes
-    until: int
-    events: list[e.AnyEvent]
-
-
-class Sent(Struct, array_like=True, gc=False):
-    """The beginning of `Assembled`: to whom the interaction was sent, empty where to nobody."""
-
-    version: int
-    sent_to: str
-
-
-STATE: Final = msgpack.Decoder(Assembled)
-BEGINNING: Final = msgpack.Decoder(Sent)
 AN_ARRAY: Final = 0x90 + len(Assembled.__struct_fields__)
 ONE_SENT: Final[Difference] = ((SENT,), 1)
 SHARED: Final = msgpack.Decoder(dict[str, list[Place]])
-ENCODE: Final = msgpack.Encoder().encode
 
 
 def key_of(event: e.Event) -> bytes:
@@ -80,7 +61,7 @@ class Assemble:
         before = due_of(old) if old is not None else 0
         if old is not None and not records and now >= before:
             return Change(value=None, archived=tuple(self.facts(old).items()))
-        state = STATE.decode(body_of(old)) if old is not None else Assembled(0, "", b"", NEVER, [])
+        state = ASSEMBLED.decode(body_of(old)) if old is not None else Assembled(0, "", b"", NEVER, [])
         if now >= state.until:
             return Change(value=old, due=before, outputs=late_letters(records), counts=too_late(records))
         counts: dict[tuple[str, ...], int] = {}

@@ -50,6 +50,12 @@ class Chain:
         self.case_id = self.case_id or other.case_id
         self.activity = max(self.activity, other.activity)
 
+    def read(self) -> None:
+        """Reads what of its contacts has not been read yet."""
+        for reading in self.readings:
+            if not reading.is_read:
+                reading.read()
+
     @property
     def start(self) -> int:
         """When the first contact began."""

@@ -82,9 +82,8 @@ class Account:
     def read(self, chain: Chain) -> Told:
         """What one chain tells: the facts of its interactions, and those that only the chain has."""
         told: list[Key] = [("chains_opened_total",)]
+        chain.read()
         for reading in chain.readings:
-            if not reading.is_read:
-                reading.read()
             told += reading.told
         if any(r.record.touches and r.record.direction != "outbound" for r in chain.readings):
             told.append(("chains_served_total",))

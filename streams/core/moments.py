@@ -21,10 +21,9 @@ one after the other, whatever customer they go to. Therefore:
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
-from msgspec import Struct, json
-from msgspec.structs import replace
+from msgspec import json
 
 from schemas.events import Actor
 from schemas.records import Interaction, MomentKind, MomentOfTruth, MomentState, Moved
@@ -44,7 +43,7 @@ KINDS: Final[dict[str, MomentKind]] = {
 ENCODE: Final = json.Encoder().encode
 
 
-class Moment(Struct, frozen=True, gc=False):
+class Moment(NamedTuple):
     """One unit of `moments_of_truth_total`: ``number`` tells apart those of one representative and sort at the same instant."""
 
     what: str
@@ -84,7 +83,7 @@ def numbered(found: list[Moment]) -> list[Moment]:
         same = m.what, m.representative, m.at
         number = seen[same] = seen.get(same, -1) + 1
         if number:
-            found[place] = replace(m, number=number)
+            found[place] = m._replace(number=number)
     return found
 
 

@@ -76,6 +76,7 @@ def service_chains(customer: str, account: Account) -> Iterator[ServiceChain]:
 
 def service_chain(customer: str, chain: Chain, now: int) -> ServiceChain:
     """The public record of one chain."""
+    chain.read()
     return described(readable(customer), chain, signature(chain, weakest(link for r in chain.readings for link in r.links), now))
 
 

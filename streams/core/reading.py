@@ -4,7 +4,7 @@ A fact is a key (series name, label values…) with an integer amount; an observ
 observed value (ms, thousandths or a count), with the number of times it was observed.
 """
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.records import Entry, Guest, Handover, Interaction, Touch
 from streams.core.contact import NO_SHOW
@@ -36,7 +36,7 @@ class Transfer(NamedTuple):
 
 
 class Reading:
-    """One interaction at one instant, read when something of it is first asked for.
+    """One interaction at one instant. What it tells is there once it has been `read`; a chain that has closed is mostly not.
 
     ``given`` is the interaction as it was given, ``record`` as it stands at ``now``. ``due`` is the next instant at which it will read
     differently if nothing comes, exact when it has been read: a reading of an interaction that is over is never due.
@@ -68,15 +68,6 @@ class Reading:
             self.due = record.pending_until
         self.given, self.record = record, settle(record, now)
         self.now, self.rules, self.is_read = now, rules, False
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> object:
-            """What nobody has read yet, read now (only then is this called)."""
-            if name not in self.__slots__:
-                raise AttributeError(name)
-            self.read()
-            return getattr(self, name)
 
     @property
     def representatives(self) -> set[str]:

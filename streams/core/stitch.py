@@ -8,63 +8,25 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from msgspec import Struct, json, msgpack
+from msgspec import json, msgpack
 
-from schemas.records import Interaction, Moved
+from schemas.records import Interaction, Late, Moved
 from streams.core import alerts, moments, public
 from streams.core.assemble import archived_from
 from streams.core.facts import Account, Differing
 from streams.core.identity import UNIT, readable, unescaped
 from streams.core.reading import Facts
 from streams.core.series import HELD, REFUSED
+from streams.core.states import CUSTOMER, ENCODE, Customer, Marker, Refused
 from streams.core.step import DEAD_LETTERS, NEVER, TOO_LATE, Change, Difference, Output, body_of, due_of, seal
 from streams.core.targets import CHAIN_GAP, KEPT, Rules
 
 MEMO: Final = 512
 
 
-class Marker(Struct, array_like=True, frozen=True):
-    """What stays of an archived chain, so that what comes after it is too late and never a new chain."""
-
-    case_id: str
-    start: int
-    activity: int
-    interactions: tuple[str, ...]
-    until: int
-
-
-class Refused(Struct, array_like=True, frozen=True):
-    """An interaction that came for an archived chain: counted once, however often it comes, as long as *assemble* may send it."""
-
-    interaction: str
-    version: int
-    until: int
-
-
-class Customer(Struct, array_like=True, gc=False):
-    """One customer's interactions, and the instant their facts were last booked at."""
-
-    as_of: int
-    records: list[Interaction]
-    markers: list[Marker] = []
-    refused: list[Refused] = []
-
-
-class Late(Struct, frozen=True, kw_only=True):
-    """What a dead letter says of an interaction that was refused."""
-
-    interaction: str
-    version: int
-    customer: str
-    start: int
-    active_until: int
-
-
-STATE: Final = msgpack.Decoder(Customer)
 MOVED_FIELDS: Final = len(Moved.__struct_fields__)
 INTERACTION: Final = msgpack.Decoder(Interaction)
 MOVED: Final = msgpack.Decoder(Moved)
-ENCODE: Final = msgpack.Encoder().encode
 
 
 def decode(value: bytes) -> Interaction | Moved:
@@ -188,12 +150,12 @@ class Stitch:
         known = self.memo.get(key)
         if known is not None and known[0] is old:
             return known[1:]
-        customer = STATE.decode(body_of(old)) if old is not None else Customer(0, [])
+        customer = CUSTOMER.decode(body_of(old)) if old is not None else Customer(0, [])
         return customer, Account(customer.records, customer.as_of, self.rules)
 
     def facts(self, value: bytes) -> Facts:
         """The facts that an encoded state stands for: the trial balance adds these up."""
-        customer = STATE.decode(body_of(value))
+        customer = CUSTOMER.decode(body_of(value))
         total = Account(customer.records, customer.as_of, self.rules).total()
         return total | dict(conserved(len(customer.records), len(customer.refused)))
 
