@@ -7,8 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -104,9 +103,10 @@ async def run(app: KararApp, engine: Engine) -> int:
             task.cancel()
         crashed = not asked.is_set()
         log.info("stopping")
-        with at_the_latest(STOP_SECONDS + LEAVE_SECONDS):
-            async with asyncio.timeout(STOP_SECONDS):
-                await app.stop()
+        backstop = ending_within(STOP_SECONDS + LEAVE_SECONDS, START_AGAIN)
+        async with asyncio.timeout(STOP_SECONDS):
+            await app.stop()
+        backstop.cancel()
     except TimeoutError:
         engine.leave(f"stopping took longer than {STOP_SECONDS} s")
         await asyncio.sleep(STOP_SECONDS)
@@ -116,17 +116,18 @@ async def run(app: KararApp, engine: Engine) -> int:
         await asyncio.sleep(STOP_SECONDS)
         return START_AGAIN
     watching.cancel()
-    return START_AGAIN if crashed else 0
+    status = START_AGAIN if crashed else 0
+    ending_within(LEAVE_SECONDS, status)
+    return status
 
 
-@contextmanager
-def at_the_latest(seconds: float) -> Iterator[None]:
-    """Ends the process if the block takes longer, whatever holds up the loop."""
-    # Faust waits for its consumer's thread without letting the loop go round, and that thread may wait for it, to tell of a rebalance.
-    backstop = threading.Timer(seconds, os._exit, (START_AGAIN,))
+def ending_within(seconds: float, status: int) -> threading.Timer:
+    """Ends the process with a status if it has not ended by then, whatever holds up the loop or the interpreter.
+
+    Faust waits for its consumer's thread without letting the loop go round, and that thread may wait for the loop, to tell of a
+    rebalance. Where Kafka is away it goes on even when all else has ended, and the interpreter waits for it.
+    """
+    backstop = threading.Timer(seconds, os._exit, (status,))
     backstop.daemon = True
     backstop.start()
-    try:
-        yield
-    finally:
-        backstop.cancel()
+    return backstop
