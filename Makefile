@@ -8,7 +8,7 @@ KAFKA ?= 4.3.1
 missing = $(if $(wildcard $(1)),,$(error $@: $(2)))
 is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 
-.PHONY: help venv demo test lint bench shuffles ops-test soak schemas dashboards mutation constraints jars clean
+.PHONY: help venv demo test lint bench compiled shuffles ops-test soak schemas dashboards mutation constraints jars clean
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,8 @@ shuffles: $(STAMP) ## the oracle against 200 orders of arrival of each set of ev
 
 ops-test: $(STAMP) ## real Prometheus and Alertmanager, two workers, a load that goes wrong on purpose (about 5 minutes; CHAINS=100 MOVES=10)
 	@$(BIN)/python -m tests.ops
+
+compiled: build/compiled/.installed ## the same code with its core compiled, about twice as fast, in build/compiled (needs a C compiler)
 
 soak: $(STAMP) ## kill, freeze and restart workers and Kafka under load, count what is lost: nothing (SECONDS=900 SEED=1 SUBJECT=counting)
 	@$(BIN)/python -m tests.soak
@@ -69,6 +71,15 @@ jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker` (KAFKA=4.3.1)
 		--cache-dir "$$folder/cache" list org.apache.kafka:kafka_2.13:$(KAFKA)+org.slf4j:slf4j-simple:1.7.36 > "$$folder/coordinates"; \
 	$(BIN)/python -m streams.broker.pin < "$$folder/coordinates" > "$$folder/jars.txt"; \
 	cp "$$folder/jars.txt" streams/broker/jars.txt
+
+# From an archive of the sources, because the compiler leaves what it makes beside what it reads.
+build/compiled/.installed: $(STAMP) pyproject.toml $(shell find schemas streams -name '*.py')
+	@rm -rf build/sources build/compiled
+	@$(BIN)/hatchling build --target sdist --directory build/sources >/dev/null
+	@tar --extract --file build/sources/*.tar.gz --directory build/sources --strip-components 1
+	@cd build/sources && HATCH_BUILD_HOOKS_ENABLE=1 $(CURDIR)/$(BIN)/hatchling build --target wheel --directory wheel >/dev/null
+	@$(BIN)/python -m pip install --quiet --no-deps --target build/compiled build/sources/wheel/*.whl
+	@touch $@
 
 clean: ## remove everything that was made
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov mutants build dist

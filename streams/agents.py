@@ -207,7 +207,7 @@ def interaction(record: Record) -> Interaction | Moved | Rejected:
 
 def sent_at(record: Record) -> int:
     """The sender's now, 0 where it is not told."""
-    return next((int.from_bytes(value, "big") for name, value in record.headers if name == NOW), 0)
+    return next((int.from_bytes(value, "big") for name, value in record.headers if name == NOW and value), 0)
 
 
 def count(batch: Batch, *labels: str) -> None:

@@ -11,9 +11,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from schemas.codec import encode
 from streams.app import specs
+from streams.engine.amounts import Amounts
 from streams.engine.books import Books
 from streams.engine.kafka import Kafka
-from streams.engine.ledger import SERIES, Amounts
+from streams.engine.ledger import SERIES
 from streams.engine.store import Store
 from streams.engine.takeover import ENCODE, RULES, Rules
 from streams.settings import Settings

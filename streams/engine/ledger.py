@@ -12,28 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from msgspec import Struct, msgpack
-
+from streams.engine.amounts import AMOUNTS, ENCODE, Amounts
 from streams.engine.stage import Place, Posting
 
 LIMIT: Final = 500
 ALIAS: Final = b"\0alias\x1f"
 SERIES: Final = b"\0series\x1f"
 SEPARATOR: Final = "\x1f"
-
-
-class Amounts(Struct, array_like=True):
-    """One slot of one series. Net is total − retracted; ``archived`` is the part that no live chain carries any more."""
-
-    total: int = 0
-    retracted: int = 0
-    archived: int = 0
-    shown: bool = False
-
-    @property
-    def net(self) -> int:
-        """What is true now."""
-        return self.total - self.retracted
 
 
 class Taken(NamedTuple):
@@ -56,10 +41,6 @@ class Served:
     changed: set[str] = field(default_factory=set)
     overflow: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
-
-
-AMOUNTS: Final = msgpack.Decoder(Amounts)
-ENCODE: Final = msgpack.Encoder().encode
 
 
 class Ledger:

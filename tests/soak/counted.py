@@ -8,7 +8,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from streams.engine.ledger import AMOUNTS
+from streams.engine.amounts import AMOUNTS
 from streams.engine.ledger import SERIES as TOTAL
 from streams.engine.takeover import is_state
 from streams.settings import Settings
