@@ -5,7 +5,7 @@ whoever commits makes the requests himself, by aiokafka's own handlers, which kn
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -13,7 +13,7 @@ from aiokafka.client import CoordinationType
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.sender import AddPartitionsToTxnHandler, EndTxnHandler, Sender, SendProduceReqHandler
 
-Batches = Iterable[tuple[str, int, BatchBuilder]]
+Batches = Collection[tuple[str, int, BatchBuilder]]
 """Built batches, each after the topic and the partition that it is for."""
 
 LEADERLESS_SECONDS: Final = 0.1
@@ -31,9 +31,10 @@ class Requests(Sender):
 
         Raises where the transaction itself cannot go on: fenced, not authorized, no such topic.
         """
+        for topic in {topic for topic, _, _ in batches}:
+            await self.client._wait_on_metadata(topic)
         sent = []
         for topic, partition, batch in batches:
-            await self.client._wait_on_metadata(topic)
             sent.append(self._message_accumulator._append_batch(batch, TopicPartition(topic, partition)).future)
         while partitions := self._txn_manager.partitions_to_add():
             await AddPartitionsToTxnHandler(self, set(partitions)).do(await self.coordinator())
