@@ -4,6 +4,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 KAFKA ?= 4.3.1
 
+# Karar as it is deployed has a compiled core; where there is no compiler the same code runs as it stands.
+compiler := $(shell command -v $(CC))
+as_deployed := $(if $(compiler),PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR))
+
 # $(call missing,FILE,SENTENCE): one line and exit 2 as long as FILE does not exist.
 missing = $(if $(wildcard $(1)),,$(error $@: $(2)))
 is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
@@ -26,10 +30,10 @@ lint: $(STAMP) ## ruff, mypy --strict, the published schemas and the dashboard a
 	@$(if $(wildcard streams/cli.py),$(BIN)/karar schemas --check,echo "karar schemas --check is left out: streams/cli.py does not exist yet")
 	@$(BIN)/python -m deploy.grafana.dashboard --check
 
-bench: $(STAMP) ## measure: the core alone, a scrape, and on real Kafka throughput, latency, memory, recovery (ARGS="--parts latency")
+bench: $(STAMP) $(if $(compiler),build/compiled/.installed) ## measure: the core alone, a scrape, and on real Kafka throughput, latency, memory, recovery (ARGS="--parts latency")
 	@$(BIN)/python -m tests.bench.core --profile
 	@$(BIN)/python -m tests.bench.exposition
-	@$(BIN)/python -m tests.bench.live $(ARGS)
+	@$(as_deployed) $(BIN)/python -m tests.bench.live $(ARGS)
 
 shuffles: $(STAMP) ## the oracle against 200 orders of arrival of each set of events (about 15 minutes)
 	@KARAR_SHUFFLES=200 $(BIN)/pytest -q --timeout=3600 tests/test_agrees_with_the_oracle.py
@@ -39,8 +43,8 @@ ops-test: $(STAMP) ## real Prometheus and Alertmanager, two workers, a load that
 
 compiled: build/compiled/.installed ## the same code with its core compiled, about twice as fast, in build/compiled (needs a C compiler)
 
-soak: $(STAMP) ## kill, freeze and restart workers and Kafka under load, count what is lost: nothing (SECONDS=900 SEED=1 SUBJECT=counting)
-	@$(BIN)/python -m tests.soak
+soak: $(STAMP) $(if $(compiler),build/compiled/.installed) ## kill, freeze and restart workers and Kafka under load, count what is lost: nothing (SECONDS=900 SEED=1 SUBJECT=counting)
+	@$(as_deployed) $(BIN)/python -m tests.soak
 
 venv: $(STAMP) ## make .venv with exactly what constraints.txt pins
 
@@ -74,6 +78,7 @@ jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker` (KAFKA=4.3.1)
 
 # From an archive of the sources, because the compiler leaves what it makes beside what it reads.
 build/compiled/.installed: $(STAMP) pyproject.toml $(shell find schemas streams -name '*.py')
+	$(if $(compiler),,$(error $@: there is no C compiler, `$(CC)`; install one, or go on without: Karar runs as it is, half as fast))
 	@rm -rf build/sources build/compiled
 	@$(BIN)/hatchling build --target sdist --directory build/sources >/dev/null
 	@tar --extract --file build/sources/*.tar.gz --directory build/sources --strip-components 1

@@ -24,8 +24,9 @@ CORE_SECONDS: Final = 80
 COUNTING_SECONDS: Final = 40
 
 
+@pytest.mark.usefixtures("as_deployed")
 def test_the_whole_core_is_exact_under_faults(tmp_path: Path, seed: int) -> None:
-    """Net totals are the oracle's, every moment is told once, the books balance, no series ever falls, no shard is served twice."""
+    """As it is deployed: net totals are the oracle's, a moment is told once, books balance, no series falls, no shard is served twice."""
     plan = Plan(CORE_SECONDS, seed)
     with Broker(os.environ) as broker:
         subject = WholeCore(fresh(broker.address, plan.partitions), plan, monday(time.time()))

@@ -30,6 +30,7 @@ from rich.table import Table
 
 from schemas.events import Event, Queued
 from streams.broker.kafka import free_port, serving
+from streams.core import stitch
 from streams.publishing import Parcel, home, parcel, sending
 from streams.settings import Settings
 from streams.simulate import simulate
@@ -39,6 +40,7 @@ from tests.topics import records
 
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = sys.executable
+PATH = os.environ.get("PYTHONPATH") or str(ROOT)
 KEYS = 20_000
 PAD = "x" * 220
 DEADLINE_SECONDS = 900
@@ -56,7 +58,7 @@ class Host:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.log = log.open("ab")
         self.process = subprocess.Popen(
-            command, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, cwd=log.parent,  # where Faust may leave what it likes
+            command, env={**os.environ, "PYTHONPATH": PATH, **environment}, cwd=log.parent,  # where Faust may leave what it likes
             stdout=subprocess.PIPE, stderr=self.log, text=True,
         )  # fmt: skip
 
@@ -145,7 +147,7 @@ def engine_alone(broker: str, folder: Path, events: int, rounds: int, partitions
         run = f"{os.getpid()}-{number}"
         hosts["karar"] = [PYTHON, "-m", "tests.bench.hosts", "counting", f"k{run}", str(partitions)], {"KARAR_BROKER": broker}
         if prototype is not None:
-            path = f"{prototype.parent}{os.pathsep}{ROOT}"
+            path = f"{prototype.parent}{os.pathsep}{PATH}"
             hosts["prototype"] = (
                 [PYTHON, "-m", "tests.bench.prototype"],
                 {"BROKER": broker, "RUN": f"p{run}", "PYTHONPATH": path},
@@ -429,6 +431,7 @@ def main() -> None:
     console.print(
         "Karar: 8 partitions, exactly once, uvloop; stock Faust: 8 partitions, tables in memory, at least once, one event at a time"
     )
+    console.print(f"The core in Karar and in stock Faust: {'plain Python' if Path(stitch.__file__).suffix == '.py' else 'compiled'}")
     parts = given.parts.split(",")
     with serving(os.environ) as broker:
         if "whole" in parts:

@@ -21,7 +21,7 @@ from tests.soak.expected import Totals, differences, expected, net, overflowed, 
 from tests.soak.load import Centre
 from tests.soak.run import LOOK_SECONDS, Plan, Soak
 from tests.soak.subjects import environment
-from tests.soak.workers import PLAIN, Command
+from tests.soak.workers import Command, plain
 
 SHOWN: Final = 5
 
@@ -116,7 +116,7 @@ class WholeCore:
         if "audit" in COMING:
             soak.tell("karar audit", "still to come")
             return
-        given = {**PLAIN, **self.environment(0)}
+        given = {**plain(), **self.environment(0)}
         audit = await asyncio.create_subprocess_exec(BIN, "audit", env=given, stdout=PIPE, stderr=STDOUT)
         said, _ = await audit.communicate()
         last = said.decode().strip().rpartition("\n")[2]

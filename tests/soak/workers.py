@@ -20,7 +20,11 @@ LOOK_SECONDS: Final = 0.05
 AGAIN_SECONDS: Final = 0.5
 END_SECONDS: Final = 25
 AWAY_SECONDS: Final = 5
-PLAIN: Final = {name: value for name, value in os.environ.items() if not name.startswith("KARAR_")}
+
+
+def plain() -> dict[str, str]:
+    """The environment without any settings of Karar."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("KARAR_")}
 
 
 class Command(NamedTuple):
@@ -72,7 +76,7 @@ class Workers:
         with worker.log.open("ab") as log:
             log.write(f"--- started at {time.strftime('%H:%M:%S')}\n".encode())
             worker.process = subprocess.Popen(
-                arguments, cwd=ROOT, env={**PLAIN, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+                arguments, cwd=ROOT, env={**plain(), **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
             )
         worker.wanted, worker.frozen = True, False
 
