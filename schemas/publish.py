@@ -99,7 +99,7 @@ TOPICS: Final = {
         name="karar.moments",
         action="send",
         about="Every moment of truth that is booked or retracted: booked less retracted is what the metrics say.",
-        key="the customer's key, so that all moments of one customer meet in one partition, in order",
+        key="the moment's id",
         message="moment",
     ),
     "chains": Topic(

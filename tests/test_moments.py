@@ -14,7 +14,7 @@ from schemas.events import Event
 from schemas.records import MomentOfTruth, Moved, ServiceChain
 from streams.core import states
 from streams.core.facts import Account
-from streams.core.identity import Identity, readable
+from streams.core.identity import Identity
 from streams.core.public import service_chains
 from streams.core.step import Output, body_of
 from streams.core.targets import Rules
@@ -52,7 +52,7 @@ class Topics:
 def moments(outputs: Iterable[Output]) -> list[MomentOfTruth]:
     """The records of the moments topic."""
     found = [json.decode(x.value, type=MomentOfTruth) for x in outputs if x.topic == "moments" and x.value is not None]
-    assert [m.customer for m in found] == [readable((x.key or b"").decode()) for x in outputs if x.topic == "moments"]
+    assert [m.id.encode() for m in found] == [x.key for x in outputs if x.topic == "moments"]
     return found
 
 

@@ -116,7 +116,7 @@ async def run(app: KararApp, engine: Engine) -> int:
         await asyncio.sleep(STOP_SECONDS)
         return START_AGAIN
     watching.cancel()
-    status = START_AGAIN if crashed else 0
+    status = START_AGAIN if crashed or engine.leaving else 0
     ending_within(LEAVE_SECONDS, status)
     return status
 

@@ -122,7 +122,7 @@ def alike(old: Interaction, new: Interaction) -> bool:
 
 
 def output(key: bytes, interaction: str, moment: Moment, revision: int, state: MomentState) -> Output:
-    """One moment as a record, by its customer: in his partition, which is that of who tells it."""
+    """One moment as a record, by its id."""
     name = moment.id(interaction)
     record = MomentOfTruth(
         id=name,
@@ -137,4 +137,4 @@ def output(key: bytes, interaction: str, moment: Moment, revision: int, state: M
         actor=moment.actor,
         kind=moment.kind,
     )
-    return Output(MOMENTS, key, ENCODE(record))
+    return Output(MOMENTS, name.encode(), ENCODE(record))
