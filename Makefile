@@ -32,6 +32,7 @@ lint: $(STAMP) ## ruff, mypy --strict, the published schemas and the dashboard a
 
 bench: $(STAMP) $(if $(compiler),build/compiled/.installed) ## measure: the core alone, a scrape, and on real Kafka throughput, latency, memory, recovery (ARGS="--parts latency")
 	@$(BIN)/python -m tests.bench.core --profile
+	@$(as_deployed) $(BIN)/python -m tests.bench.core
 	@$(BIN)/python -m tests.bench.exposition
 	@$(as_deployed) $(BIN)/python -m tests.bench.live $(ARGS)
 
@@ -77,7 +78,7 @@ jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker` (KAFKA=4.3.1)
 	cp "$$folder/jars.txt" streams/broker/jars.txt
 
 # From an archive of the sources, because the compiler leaves what it makes beside what it reads.
-build/compiled/.installed: $(STAMP) pyproject.toml $(shell find schemas streams -name '*.py')
+build/compiled/.installed: $(STAMP) pyproject.toml $(shell find schemas streams -name '*.py' -o -type d -not -name __pycache__)
 	$(if $(compiler),,$(error $@: there is no C compiler, `$(CC)`; install one, or go on without: Karar runs as it is, half as fast))
 	@rm -rf build/sources build/compiled
 	@$(BIN)/hatchling build --target sdist --directory build/sources >/dev/null

@@ -36,6 +36,7 @@ def test_the_whole_core_is_exact_under_faults(tmp_path: Path, seed: int) -> None
     assert done.sent > CORE_SECONDS * plan.rate / 2
 
 
+@pytest.mark.usefixtures("as_deployed")
 def test_stages_that_are_not_idempotent_are_exact_under_faults(tmp_path: Path, seed: int) -> None:
     """Every event is in one state once, and came out of both stages once."""
     plan = Plan(COUNTING_SECONDS, seed)

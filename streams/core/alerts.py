@@ -33,10 +33,10 @@ def live(key: bytes, account: Account, chains: Iterable[Chain]) -> Alerts:
     """The crossings in contacts that go on, of some of an account's chains."""
     found: Alerts = {}
     for chain in chains:
+        weakest = account.told(chain).weakest
         going_on = {r.record.key: r for r in chain.readings if not r.record.over and r.transfers}
         if not going_on:
             continue
-        weakest = account.told(chain).weakest
         transfers = sorted(t for r in chain.readings for t in r.transfers)
         teams = [team for r in chain.readings for team in r.teams]
         for transfer, within in crossings(transfers, account.rules):

@@ -33,6 +33,7 @@ def signatures(account: Account, chains: Iterable[Chain]) -> dict[str, Signature
 def signature(chain: Chain, link: Link | None, now: int) -> Signature:
     """The signature of one chain, whose weakest link is known."""
     worst = PERFECT if link is not None and link.met >= link.asked else link
+    chain.read()
     readings, ended, closed = chain.readings, outcome(chain), now >= chain.closes_at
     if len(readings) == 1:
         only = readings[0]
@@ -76,7 +77,7 @@ def service_chains(customer: str, account: Account) -> Iterator[ServiceChain]:
 
 def service_chain(customer: str, chain: Chain, now: int) -> ServiceChain:
     """The public record of one chain."""
-    chain.read()
+    chain.read()  # before its links are asked for
     return described(readable(customer), chain, signature(chain, weakest(link for r in chain.readings for link in r.links), now))
 
 

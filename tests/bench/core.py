@@ -10,6 +10,7 @@ from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable, Sequence
 from cProfile import Profile
+from pathlib import Path
 from pstats import Stats
 from statistics import median
 from time import process_time
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from schemas.codec import decode, encode
 from schemas.events import Event
+from streams.core import stitch
 from streams.core.facts import Account
 from streams.core.identity import Identity
 from streams.core.step import Output
@@ -39,6 +41,11 @@ def replayed(lines: Sequence[bytes], tell: Callable[[Output], None] | None = Non
         replay.take([x for line in lines[start : start + size] for x in decode(line) if isinstance(x, Event)])
     replay.finish()
     return replay
+
+
+def form() -> str:
+    """What the core is here."""
+    return "in plain Python" if Path(stitch.__file__).suffix == ".py" else "compiled"
 
 
 def cpu(call: Callable[[], Any]) -> float:
@@ -86,7 +93,7 @@ def main() -> None:
     read = cpu(lambda: [Account(records, now, Rules()).total() for records in customers.values()])
     table.add_row("every customer's facts once", f"{len(lines) / read:,.0f}")
     console.print(f"{len(lines):,} events of {options.days:g} simulated days, {options.customers:,} customers, {PARTITIONS} partitions")
-    console.print(f"Python {platform.python_version()}, {platform.machine()}")
+    console.print(f"Python {platform.python_version()}, {platform.machine()}, the core {form()}")
     console.print(table)
     console.print("told:", ", ".join(f"{number // options.runs:,} {topic}" for topic, number in told.items()))
     if options.profile:

@@ -30,11 +30,11 @@ from rich.table import Table
 
 from schemas.events import Event, Queued
 from streams.broker.kafka import free_port, serving
-from streams.core import stitch
 from streams.publishing import Parcel, home, parcel, sending
 from streams.settings import Settings
 from streams.simulate import simulate
 from streams.topics import create
+from tests.bench.core import form
 from tests.shared import shared
 from tests.topics import records
 
@@ -431,7 +431,7 @@ def main() -> None:
     console.print(
         "Karar: 8 partitions, exactly once, uvloop; stock Faust: 8 partitions, tables in memory, at least once, one event at a time"
     )
-    console.print(f"The core in Karar and in stock Faust: {'plain Python' if Path(stitch.__file__).suffix == '.py' else 'compiled'}")
+    console.print(f"The core in Karar and in stock Faust: {form()}")
     parts = given.parts.split(",")
     with serving(os.environ) as broker:
         if "whole" in parts:
