@@ -21,7 +21,8 @@ class App:
 
 worker.STOP_SECONDS = 0.2
 worker.LEAVE_SECONDS = 0.2
-sys.exit(asyncio.run(worker.run(App(), Engine([spec()], memory(), "group"))))
+ENGINE = Engine([spec()], memory(), "group")
+sys.exit(asyncio.run(worker.run(App(), ENGINE)))
 """
 WAITING = "time.sleep(60)  # as mode's ServiceThread.stop does while its thread waits for this loop"
 GOING_ON = "threading.Thread(target=time.sleep, args=(60,)).start()  # as the consumer's thread does while Kafka is away"
@@ -35,6 +36,11 @@ def test_a_stop_that_holds_up_the_loop_ends_all_the_same() -> None:
 def test_a_thread_that_goes_on_keeps_no_worker_from_ending() -> None:
     """Seen in a soak: Kafka was away while a worker was ended; all was committed and closed, and the process stayed."""
     assert ended(GOING_ON) == 0
+
+
+def test_a_worker_that_is_to_be_started_again_never_ends_as_if_all_were_well() -> None:
+    """Somebody restarts it for its status, though it was stopped at that moment."""
+    assert ended("ENGINE.leaving = True") == 70
 
 
 def ended(stop: str) -> int:

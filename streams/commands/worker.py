@@ -122,12 +122,20 @@ async def run(app: KararApp, engine: Engine) -> int:
 
 
 def ending_within(seconds: float, status: int) -> threading.Timer:
-    """Ends the process with a status if it has not ended by then, whatever holds up the loop or the interpreter.
+    """Ends the process with a status if it has not ended by then, whatever holds up the loop.
 
     Faust waits for its consumer's thread without letting the loop go round, and that thread may wait for the loop, to tell of a
     rebalance. Where Kafka is away it goes on even when all else has ended, and the interpreter waits for it.
     """
-    backstop = threading.Timer(seconds, os._exit, (status,))
+    backstop = threading.Timer(seconds, end_now, (status,))
     backstop.daemon = True
     backstop.start()
     return backstop
+
+
+def end_now(status: int) -> None:
+    """Ends the process where threads would keep it."""
+    going_on = ", ".join(sorted(thread.name for thread in threading.enumerate() if not thread.daemon))
+    log.warning("ending with status %d while threads go on: %s", status, going_on)
+    logging.shutdown()
+    os._exit(status)
