@@ -1,0 +1,30 @@
+"""What docs/guarantees.md names exists: every test, every sabotage."""
+
+import re
+from typing import Final
+
+import pytest
+
+from tests.shared import ROOT
+from tests.soak.sabotage import SABOTAGES
+
+TEXT: Final = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+TESTS: Final = sorted(set(re.findall(r"`(test_\w+)`", TEXT)))
+DEFINED: Final = {
+    name
+    for path in (ROOT / "tests").glob("test_*.py")
+    for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+}
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_what_holds_a_promise_exists(name: str) -> None:
+    """A promise without a test is none."""
+    assert name in DEFINED
+
+
+def test_every_sabotage_holds_a_promise() -> None:
+    """And every promise that names one has it."""
+    named = {name for row in TEXT.splitlines() if "sabotage" in row for name in re.findall(r"`(\w+)`", row.partition("sabotage")[2])}
+
+    assert {sabotage.__name__ for sabotage in SABOTAGES} == {name for name in named if not name.startswith("test_")}
