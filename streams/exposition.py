@@ -5,7 +5,7 @@ and OpenMetrics 1.0 differ in headers and ending alone, so both are made of the 
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
@@ -134,9 +134,8 @@ class Texts:
         self.due: dict[str, set[str]] = {}
         served.changed.update(served.series)
 
-    def catch_up(self, wanted: Names = ALL) -> Iterator[None]:
-        """Renders what has changed, some series at a time: between them the caller may do something else."""
-        families = [name for name, family in FAMILIES.items() if family.sides(wanted)]
+    def catch_up(self, families: Sequence[str]) -> Iterator[None]:
+        """Renders what has changed in some families, some series at a time: between them the caller may do something else."""
         while names := self.next_due(families):
             for name in names:
                 if (slots := self.served.series.get(name)) is not None:
@@ -204,13 +203,14 @@ class Exposition:
 
     def catch_up(self, served: Mapping[str, Served], wanted: Names = ALL) -> Iterator[None]:
         """Renders what has changed in any shard, piece by piece; what is not held any more is forgotten."""
+        families = [name for name, family in FAMILIES.items() if family.sides(wanted)]
         for shard in self.texts.keys() - served.keys():
             del self.texts[shard]
         for shard, one in list(served.items()):
             known = self.texts.get(shard)
             if known is None or known.served is not one:
                 known = self.texts[shard] = Texts(shard, one)
-            yield from known.catch_up(wanted)
+            yield from known.catch_up(families)
 
     def chunks(self, served: Mapping[str, Served], now: int, wanted: Names = ALL, *, openmetrics: bool = False) -> list[bytes]:
         """What is wanted of it as one instant sees it, without the ending: what has not changed since is not touched."""
