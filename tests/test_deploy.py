@@ -259,13 +259,13 @@ def test_every_file_that_is_asked_for_is_mounted() -> None:
 
 
 def test_the_image_gets_what_the_wheel_is_made_from_and_nothing_else() -> None:
-    """What lies about in a working tree, secrets included, stays there."""
+    """What lies about in a working tree, secrets and compiled code included, stays there."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     made_from = {"pyproject.toml", "constraints.txt", project["project"]["readme"], *project["project"]["license-files"]}
     made_from |= set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
     first, *others = (line for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if not line.startswith("#"))
 
-    assert (first, others.pop()) == ("*", "**/__pycache__")
+    assert (first, others.pop(), others.pop()) == ("*", "**/*.so", "**/__pycache__")
     assert {line.removeprefix("!") for line in others} == made_from
 
 
