@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 KAFKA ?= 4.3.1
+BESIDE_STREAMS := org.slf4j:slf4j-simple:1.7.36+com.fasterxml.jackson.core:jackson-databind:2.21.2+org.eclipse.jdt:ecj:3.44.0
 
 # Karar as it is deployed has a compiled core; where there is no compiler the same code runs as it stands.
 compiler := $(shell command -v $(CC))
@@ -70,12 +71,16 @@ constraints: $(STAMP) ## pin what pyproject.toml asks for (UPGRADE=--upgrade: th
 	@if grep -n '://' constraints.txt; then echo "constraints.txt names a host" >&2; exit 1; fi
 
 # Only whoever pins needs jgo's command line: it is no dependency, and gets a Maven repository of its own.
-jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker` (KAFKA=4.3.1)
+jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker`, and of Kafka Streams for `make bench` (KAFKA=4.3.1)
 	@set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	$(BIN)/uv tool run --no-config --from 'jgo[cli]==3.2.0' jgo --ignore-config --resolver python --repo-cache "$$folder/repository" \
-		--cache-dir "$$folder/cache" list org.apache.kafka:kafka_2.13:$(KAFKA)+org.slf4j:slf4j-simple:1.7.36 > "$$folder/coordinates"; \
-	$(BIN)/python -m streams.broker.pin < "$$folder/coordinates" > "$$folder/jars.txt"; \
-	cp "$$folder/jars.txt" streams/broker/jars.txt
+	pin() { \
+		$(BIN)/uv tool run --no-config --from 'jgo[cli]==3.2.0' jgo --ignore-config --resolver python --repo-cache "$$folder/repository" \
+			--cache-dir "$$folder/cache" list "$$2" > "$$folder/coordinates"; \
+		$(BIN)/python -m streams.broker.pin "$$1" < "$$folder/coordinates" > "$$folder/jars.txt"; \
+		cp "$$folder/jars.txt" "$$3"; \
+	}; \
+	pin 'Apache Kafka' org.apache.kafka:kafka_2.13:$(KAFKA)+org.slf4j:slf4j-simple:1.7.36 streams/broker/jars.txt; \
+	pin 'Kafka Streams' org.apache.kafka:kafka-streams:$(KAFKA)+$(BESIDE_STREAMS) tests/bench/peers/jars.txt
 
 # From an archive of the sources, because the compiler leaves what it makes beside what it reads.
 build/compiled/.installed: $(STAMP) pyproject.toml $(shell find schemas streams -name '*.py' -o -type d -not -name __pycache__)

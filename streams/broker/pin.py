@@ -1,4 +1,6 @@
-"""`make jars`: what `jgo list` says of Kafka and all it needs, from standard input; the pinned list to standard output.
+"""`make jars`: what `jgo list` says of a program and all it needs, from standard input; the pinned list to standard output.
+
+The program's name is the argument, and its jar the first of the list.
 
 Each jar must have the SHA-1 that the repository publishes beside it; its SHA-256 is what Karar trusts from then on.
 """
@@ -11,8 +13,8 @@ from streams.broker.jars import Jar, maven_central, received
 from streams.settings import value
 
 HEAD = """\
-# Apache Kafka with everything it needs at run time: group:artifact:version size SHA-256.
-# Written by `make jars`; Kafka itself stands first.
+# {program} with everything it needs at run time: group:artifact:version size SHA-256.
+# Written by `make jars`; {first} itself stands first.
 """
 
 
@@ -29,4 +31,8 @@ def pin(coordinates: str, repository: str) -> Jar:
 if __name__ == "__main__":
     source = (value(os.environ, "KARAR_MAVEN_REPOSITORY") or maven_central()).rstrip("/")
     jars = [pin(":".join(line.split(":")[:3]), source) for line in sys.stdin.read().split()]
-    sys.stdout.write(HEAD + "".join(f"{jar.coordinates} {jar.size} {jar.sha256}\n" for jar in jars))
+    program = sys.argv[1]
+    sys.stdout.write(
+        HEAD.format(program=program, first=program.removeprefix("Apache "))
+        + "".join(f"{jar.coordinates} {jar.size} {jar.sha256}\n" for jar in jars)
+    )
