@@ -88,6 +88,8 @@ class Host:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         self.log.close()
 
 
@@ -119,7 +121,7 @@ def paced(figures: Iterator[dict[str, float]], done: Callable[[dict[str, float]]
 # Engine alone
 
 
-async def counted_topics(broker: str, run: str, partitions: int, events: int) -> None:
+async def counted_topics(broker: str, run: str, partitions: int, events: int, keys: int = KEYS) -> None:
     """Fresh topics with small events for the counting stage, 276 bytes each."""
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
@@ -134,7 +136,7 @@ async def counted_topics(broker: str, run: str, partitions: int, events: int) ->
     await asyncio.sleep(1)
     async with sending(broker, [f"src-{run}"]) as sender:
         for i in range(events):
-            await sender.put(Parcel(f"src-{run}", b"c%d" % (i * 7919 % KEYS), orjson.dumps({"i": i, "pad": PAD})))
+            await sender.put(Parcel(f"src-{run}", b"c%d" % (i * 7919 % keys), orjson.dumps({"i": i, "pad": PAD})))
         await sender.flush()
 
 
