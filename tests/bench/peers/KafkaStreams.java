@@ -39,7 +39,8 @@ import org.apache.kafka.streams.state.Stores;
  * The engine's workload in Kafka Streams: how many events each key has had and its last six, one output record per event.
  *
  * <p>Arguments: bootstrap servers, run, exactly_once_v2 or at_least_once, memory or rocksdb, stream threads (1). It reads src-RUN,
- * writes out-RUN, and keeps its state with a changelog. Lines with "#" are the settings, then one line of figures every 0.1 s.
+ * writes out-RUN, and keeps its state with a changelog. Lines with "#" are the settings, then one line of figures every 0.1 s:
+ * events processed, of which those since the last commit (commit.interval.ms) are not committed yet, and CPU seconds of the process.
  */
 public final class KafkaStreams {
     private static final String STORE = "counts";
@@ -126,7 +127,9 @@ public final class KafkaStreams {
             default -> throw new IllegalArgumentException(kind + ": the store is memory or rocksdb");
         };
         // The cache holds back all but the last state of a key between two commits: from the changelog, and from RocksDB.
-        var store = Stores.keyValueStoreBuilder(kept, Serdes.ByteArray(), json(State.class)).withCachingEnabled().withLoggingEnabled(Map.of());
+        var store = Stores.keyValueStoreBuilder(kept, Serdes.ByteArray(), json(State.class))
+            .withCachingEnabled()
+            .withLoggingEnabled(Map.of());
         return new Topology()
             .addSource("source", new ByteArrayDeserializer(), json(Event.class).deserializer(), "src-" + run)
             .addProcessor("count", () -> new Count(processed), "source")
