@@ -68,7 +68,9 @@ mutation: ## break the core in small ways and see whether a test notices
 constraints: $(STAMP) ## pin what pyproject.toml asks for (UPGRADE=--upgrade: the newest of everything)
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --no-config --quiet $(UPGRADE) \
 		--generate-hashes --no-annotate --custom-compile-command "make constraints" --output-file constraints.txt
-	@if grep -n '://' constraints.txt; then echo "constraints.txt names a host" >&2; exit 1; fi
+	@$(BIN)/uv pip compile tests/bench/peers/requirements.in --universal --python-version 3.11 --no-config --quiet $(UPGRADE) \
+		--generate-hashes --no-annotate --custom-compile-command "make constraints" --output-file tests/bench/peers/requirements.txt
+	@if grep -n '://' constraints.txt tests/bench/peers/requirements.txt; then echo "a pinned list names a host" >&2; exit 1; fi
 
 # Only whoever pins needs jgo's command line: it is no dependency, and gets a Maven repository of its own.
 jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker`, and of Kafka Streams for `make bench` (KAFKA=4.3.1)
@@ -90,6 +92,14 @@ build/compiled/.installed: $(STAMP) pyproject.toml $(shell find schemas streams 
 	@tar --extract --file build/sources/*.tar.gz --directory build/sources --strip-components 1
 	@cd build/sources && HATCH_BUILD_HOOKS_ENABLE=1 $(CURDIR)/$(BIN)/hatchling build --target wheel --directory wheel >/dev/null
 	@$(BIN)/python -m pip install --quiet --no-deps --target build/compiled build/sources/wheel/*.whl
+	@touch $@
+
+# The peers of the benchmark, in an environment of their own: nothing of theirs is in constraints.txt.
+build/peers/.installed: tests/bench/peers/requirements.txt
+	$(if $(is_python_311),,$(error $@: the peers need Python 3.11 or newer, and `$(PYTHON)` is not; say PYTHON=/path/to/python3.11))
+	@rm -rf build/peers/venv
+	@$(PYTHON) -m venv build/peers/venv
+	@build/peers/venv/bin/python -m pip install --quiet --require-hashes -r tests/bench/peers/requirements.txt
 	@touch $@
 
 clean: ## remove everything that was made

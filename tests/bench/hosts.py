@@ -1,16 +1,14 @@
 """Processes that `tests.bench.live` measures: the counting stage in Karar's engine, and the same core in stock Faust agents.
 
-Each prints one JSON line every half second: what it has done, and how much CPU it has used for it.
+Each prints one JSON line every tenth of a second: what it has done, and how much CPU it has used for it.
 """
 
 import asyncio
 import gc
-import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import faust
@@ -27,9 +25,8 @@ from streams.engine.kafka import Kafka
 from streams.engine.ledger import Ledger
 from streams.engine.spec import Spec, wall
 from streams.settings import Settings
+from tests.bench.telling import telling
 from tests.counting import Counting
-
-TELL_SECONDS = 0.1
 
 
 @dataclass
@@ -43,20 +40,6 @@ class Message:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
-
-
-def tell(**figures: float) -> None:
-    """One line of figures, with CPU seconds."""
-    used = getrusage(RUSAGE_SELF)
-    sys.stdout.write(json.dumps(figures | {"cpu": used.ru_utime + used.ru_stime}) + "\n")
-    sys.stdout.flush()
-
-
-async def telling(figures: Callable[[], dict[str, float]]) -> None:
-    """Tells again and again."""
-    while True:
-        await asyncio.sleep(TELL_SECONDS)
-        tell(**figures())
 
 
 def counting(broker: str, run: str, partitions: int) -> None:

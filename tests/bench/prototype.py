@@ -4,7 +4,7 @@ import asyncio
 
 from shard_app import app, engine  # type: ignore[import-not-found] # from the shared folder, on the path
 
-from tests.bench.hosts import telling
+from tests.bench.telling import telling
 
 
 async def main() -> None:
