@@ -13,7 +13,7 @@ as_deployed := $(if $(compiler),PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/comp
 missing = $(if $(wildcard $(1)),,$(error $@: $(2)))
 is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 
-.PHONY: help venv demo test lint bench compiled shuffles ops-test soak schemas dashboards mutation constraints jars clean
+.PHONY: help venv demo test lint bench bench-peers compiled shuffles ops-test soak schemas dashboards mutation constraints jars clean
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: $(STAMP) $(if $(compiler),build/compiled/.installed) ## measure: the core
 	@$(as_deployed) $(BIN)/python -m tests.bench.core
 	@$(BIN)/python -m tests.bench.exposition
 	@$(as_deployed) $(BIN)/python -m tests.bench.live $(ARGS)
+
+bench-peers: $(STAMP) build/peers/.installed $(if $(compiler),build/compiled/.installed) ## the engine against other stream processors on real Kafka: RESULTS.md, docs/results.svg (about an hour; ARGS="--rounds 1 --events 100000")
+	@$(as_deployed) $(BIN)/python -m tests.bench.against $(ARGS)
 
 shuffles: $(STAMP) ## the oracle against 200 orders of arrival of each set of events (about 15 minutes)
 	@KARAR_SHUFFLES=200 $(BIN)/pytest -q --timeout=3600 tests/test_agrees_with_the_oracle.py

@@ -1,0 +1,98 @@
+"""The benchmark against peers judges what a host has put out, and writes what it found."""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.bench.judged import STATE, differences, expected, key_of
+from tests.bench.live import KEYS
+from tests.bench.results import written
+
+EVENTS = 50
+
+
+def right() -> list[tuple[bytes, int]]:
+    """One output for each event."""
+    return [(key_of(i), i) for i in range(EVENTS)]
+
+
+def test_one_output_an_event_is_right() -> None:
+    """Each event once, at its key, in order."""
+    assert list(differences(right(), EVENTS)) == []
+
+
+@pytest.mark.parametrize(
+    ("outputs", "wrong"),
+    [
+        (right()[1:], ["49 outputs for 50 events", "49 different outputs for 50 events"]),
+        ([*right(), right()[-1]], ["51 outputs for 50 events"]),
+        ([*right()[:-1], right()[0]], ["49 different outputs for 50 events"]),
+        ([(b"c0", i) for _, i in right()], ["outputs at another key than their event's"]),
+    ],
+)
+def test_what_is_missing_or_twice_is_wrong(outputs: list[tuple[bytes, int]], wrong: list[str]) -> None:
+    """Nothing missing, nothing twice, nothing elsewhere."""
+    assert wrong == list(differences(outputs, EVENTS))[: len(wrong)]
+
+
+def test_outputs_of_a_key_out_of_order_are_wrong() -> None:
+    """The second event of a key comes after its first."""
+    events = KEYS + 1
+    outputs = [(key_of(i), i) for i in range(events)]
+    assert list(differences(outputs, events)) == []
+    outputs[0], outputs[-1] = outputs[-1], outputs[0]
+    assert list(differences(outputs, events)) == ["outputs of a key not in the order of its events"]
+
+
+def test_a_state_is_the_count_and_the_last_six() -> None:
+    """However a host writes its JSON."""
+    events = KEYS * 7 + 1
+    assert expected(events)[b"c0"] == (8, [KEYS * n for n in range(2, 8)])
+    assert expected(events)[key_of(1)] == (7, [KEYS * n + 1 for n in range(1, 7)])
+    found = STATE.search(b'\0\0{"n": 8, "last": [1, 2,3]}')
+    assert found is not None
+    assert found.groups() == (b"8", b"1, 2,3")
+
+
+def host(name: str, guarantee: str, *rounds: dict[str, Any], latency: dict[str, float] | None = None) -> dict[str, Any]:
+    """A host as it is kept."""
+    return {
+        "host": name, "guarantee": guarantee, "store": "memory", "settings": {"linger": 5}, "versions": {"it": "1"},
+        "throughput": list(rounds), "latency": [latency] if latency else [],
+    }  # fmt: skip
+
+
+def test_results_have_medians_ratios_and_who_is_wrong(tmp_path: Path) -> None:
+    """Median (min–max), times Karar, and a host that is wrong or failed says so."""
+
+    def row(rate: float, **more: Any) -> dict[str, Any]:
+        return {"events": 100, "rate": rate, "thrift": rate * 2, "peak MB": 50.0, "checked": "outputs"} | more
+
+    found = {
+        "machine": {"date": "2026-01-01", "cores": 2, "cpu": "X", "memory GB": 4.0, "system": "Linux", "Kafka": "4"},
+        "asked": {"events": 100, "partitions": 4},
+        "left out": {"Kafka Streams": "no Java"},
+        "hosts": {
+            "Other · none · memory": host("Other", "none", row(50.0, wrong=["99 outputs for 100 events"]), {"failed": "ended by itself"}),
+            "Karar · exactly once · memory": host(
+                "Karar", "exactly once", row(90.0), row(100.0), row(130.0),
+                latency={"rate": 50.0, "p50": 0.012, "p99": 0.1, "missing": 0.0, "cores used": 1.0},
+            ),
+        },
+    }  # fmt: skip
+    written(found, tmp_path)
+    lines = (tmp_path / "RESULTS.md").read_text("utf-8").splitlines()
+    assert "| Karar · exactly once · memory | 100 (90–130) | 1.00 | – | 200 (180–260) | 1.00 | – | 50 | – | outputs |" in lines, lines
+    assert (
+        "| Other · none · memory | 50 | 0.50 | – | 100 | 0.50 | – | 50 | – | **wrong**: 99 outputs for 100 events; ended by itself |"
+        in lines
+    )
+    assert "| Karar · exactly once · memory | 50 | 12 | 100 | 1.00 | 0.0 |" in lines
+    assert "Left out: Kafka Streams: no Java" in lines
+    assert json.loads((tmp_path / "results.json").read_text("utf-8")) == found
+    bars = ET.fromstring((tmp_path / "docs/results.svg").read_text("utf-8")).iter("{http://www.w3.org/2000/svg}rect")  # noqa: S314 - ours
+    widths = [float(bar.attrib["width"]) for bar in bars if bar.attrib.get("height") == "18"]
+    assert widths == [192.3, 96.2, 192.3, 96.2]
