@@ -19,6 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
+from streams.broker import BrokerError
 from streams.broker.kafka import Broker
 from tests.bench.contenders import PARTITIONS, Contender, contenders, name_of
 from tests.bench.judged import changelogs, judged, on_disk, removed
@@ -94,6 +95,8 @@ def paced(host: Host, row: dict[str, Any], events: int) -> tuple[float, float]:
             first = now, done, used
         if first is not None and done >= events:
             gone = done - first[1]
+            if not gone or used == first[2]:
+                raise RuntimeError(f"{events:,} events are too few to measure: they were done between two lines")
             return gone / (now - first[0]), gone / (used - first[2])
         if now > deadline:
             raise TimeoutError(f"{done:,.0f} of {events:,} events after {DEADLINE_SECONDS} s")
@@ -144,7 +147,7 @@ def guarded(what: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What was measured, or why it could not be: one host that fails does not end the others' turns."""
     try:
         row = measure()
-    except (RuntimeError, TimeoutError, OSError) as error:
+    except (RuntimeError, BrokerError, OSError) as error:
         row = {"failed": str(error)}
     console.print(what, {name: value for name, value in row.items() if name not in {"settings", "versions"}})
     return row

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from platform import python_version
 from typing import Any, Final
 
+from streams.broker import BrokerError
 from streams.broker.jars import cache_folder
 from streams.engine import shard
 from streams.settings import value
@@ -113,7 +114,10 @@ def contenders() -> tuple[list[Contender], dict[str, str]]:
     if find_spec("tests.bench.peers.kafka_streams") is None:
         left_out["Kafka Streams"] = "tests/bench/peers/kafka_streams.py does not exist"
     else:
-        found[1:1] = kafka_streams()
+        try:
+            found[1:1] = kafka_streams()
+        except BrokerError as error:
+            left_out["Kafka Streams"] = str(error)
     return found, left_out
 
 
