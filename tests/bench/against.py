@@ -122,13 +122,14 @@ def throughput(one: Contender, broker: Broker, run: str, folder: Path, events: i
     row: dict[str, Any] = {"events": events}
     with started(one, broker, run, folder, events) as host:
         row["rate"], row["thrift"] = paced(host, row, events)
+        row["peak MB"] = peak(host.process.pid)
+        host.end()  # whoever commits seldom has written his states by then
         if one.has_output:
             verdict = asyncio.run(judged(broker.address, run, events, has_state=one.has_changelog))
             row |= {"outputs": verdict.outputs, "wrong": list(verdict.wrong), "checked": verdict.checked}
         if one.has_changelog:
             topics = asyncio.run(changelogs(broker.address, run))
             row["changelog bytes per event"] = on_disk(broker.home / "data", topics) / events
-        row["peak MB"] = peak(host.process.pid)
     return row
 
 
