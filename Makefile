@@ -76,7 +76,7 @@ constraints: $(STAMP) ## pin what pyproject.toml asks for (UPGRADE=--upgrade: th
 	@if grep -n '://' constraints.txt tests/bench/peers/requirements.txt; then echo "a pinned list names a host" >&2; exit 1; fi
 
 # Only whoever pins needs jgo's command line: it is no dependency, and gets a Maven repository of its own.
-jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker`, and of Kafka Streams for `make bench` (KAFKA=4.3.1)
+jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker`, and of Kafka Streams for `make bench-peers` (KAFKA=4.3.1)
 	@set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	pin() { \
 		$(BIN)/uv tool run --no-config --from 'jgo[cli]==3.2.0' jgo --ignore-config --resolver python --repo-cache "$$folder/repository" \

@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.bench.judged import STATE, differences, expected, key_of
-from tests.bench.live import KEYS
+from tests.bench.judged import STATE, differences, expected
+from tests.bench.live import KEYS, key_of
 from tests.bench.results import written
 
 EVENTS = 50

@@ -29,7 +29,7 @@ def test_what_is_deployed_is_compiled(compiled: Path) -> None:
     assert all(Path(name).is_relative_to(compiled) for name in found)
 
 
-@pytest.mark.usefixtures("as_deployed")
+@pytest.mark.usefixtures("compiled", "as_deployed")
 def test_what_is_deployed_counts_by_the_rules(seed: int) -> None:
     """Tests that patch nothing, in a process of their own."""
     given = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "pythonpath=", f"--hypothesis-seed={seed}"]

@@ -146,7 +146,7 @@ def test_kafka_is_alone_as_that_of_the_demo_is() -> None:
 def test_workers_are_started_again_and_have_time_to_stop() -> None:
     """Whatever the status: 70 asks for it. What stops in order takes no longer than it may, and hears of it at any time."""
     assert SERVICES["worker"]["restart"] == "always"
-    assert int(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > STOP_SECONDS + LEAVE_SECONDS
+    assert int(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > STOP_SECONDS + 2 * LEAVE_SECONDS
     assert instruction("STOPSIGNAL") == ["SIGINT"]
 
 

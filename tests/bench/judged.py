@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from tests.bench.live import KEYS
+from tests.bench.live import key_of
 
 STATE = re.compile(rb'\{"n":\s*(\d+),\s*"last":\s*\[([\d,\s]*)\]\}')
 KEY = re.compile(rb"c\d+")
@@ -25,11 +25,6 @@ class Verdict(NamedTuple):
     outputs: int
     wrong: tuple[str, ...]
     checked: str
-
-
-def key_of(i: int) -> bytes:
-    """The key of an event."""
-    return b"c%d" % (i * 7919 % KEYS)
 
 
 def expected(events: int) -> Counts:

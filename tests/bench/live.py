@@ -121,7 +121,12 @@ def paced(figures: Iterator[dict[str, float]], done: Callable[[dict[str, float]]
 # Engine alone
 
 
-async def counted_topics(broker: str, run: str, partitions: int, events: int, keys: int = KEYS) -> None:
+def key_of(i: int) -> bytes:
+    """The key of a small event."""
+    return b"c%d" % (i * 7919 % KEYS)
+
+
+async def counted_topics(broker: str, run: str, partitions: int, events: int) -> None:
     """Fresh topics with small events for the counting stage, 276 bytes each."""
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
@@ -136,7 +141,7 @@ async def counted_topics(broker: str, run: str, partitions: int, events: int, ke
     await asyncio.sleep(1)
     async with sending(broker, [f"src-{run}"]) as sender:
         for i in range(events):
-            await sender.put(Parcel(f"src-{run}", b"c%d" % (i * 7919 % keys), orjson.dumps({"i": i, "pad": PAD})))
+            await sender.put(Parcel(f"src-{run}", key_of(i), orjson.dumps({"i": i, "pad": PAD})))
         await sender.flush()
 
 

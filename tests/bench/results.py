@@ -91,9 +91,9 @@ def right(rows: Sequence[Mapping[str, Any]]) -> str:
     return next((row["checked"] for row in rows if "checked" in row), "nothing to check")
 
 
-def table(heads: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
-    """A table, numbers to the right."""
-    rule = ["---:" if number else "---" for number, _ in enumerate(heads)]
+def table(heads: Sequence[str], rows: Iterator[Sequence[str]], rest: str = "---:") -> str:
+    """A table: names to the left, the rest to the right unless it is words."""
+    rule = [rest if number else "---" for number, _ in enumerate(heads)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)) + "\n"
 
 
@@ -147,7 +147,7 @@ def page(found: Mapping[str, Any]) -> str:
     if rounds:
         text += LATENCY_HEAD.format(rounds=rounds)
         text += "\n" + table(["host", "events/s sent", "p50 ms", "p99 ms", "cores used", "never seen, %"], latency_rows(found))
-    text += "\n## Settings and versions\n\n" + table(["host", "settings", "versions"], settings_rows(found))
+    text += "\n## Settings and versions\n\n" + table(["host", "settings", "versions"], settings_rows(found), "---")
     for name, why in found["left out"].items():
         text += f"\nLeft out: {name}: {why}\n"
     return text

@@ -17,8 +17,8 @@ import orjson
 import uvloop
 
 from streams.publishing import Parcel, sending
-from tests.bench.judged import key_of, reading
-from tests.bench.live import LINGER_SECONDS, PAD, PATH, PYTHON, ROOT, quantile
+from tests.bench.judged import reading
+from tests.bench.live import LINGER_SECONDS, PAD, PATH, PYTHON, ROOT, key_of, quantile
 
 EVERY = 10
 WARM_SECONDS = 20.0

@@ -17,8 +17,6 @@ from streams.broker.kafka import java
 
 HERE: Final = Path(__file__).parent
 SOURCE: Final = HERE / "KafkaStreams.java"
-GUARANTEES: Final = ("exactly_once_v2", "at_least_once")
-STORES: Final = ("memory", "rocksdb")
 COMPILER: Final = "ecj"
 JAVA_VERSION: Final = "17"
 ONCE: Final = ("-nowarn", "-proc:none", "-encoding", "UTF-8")
@@ -47,11 +45,6 @@ class Prepared(NamedTuple):
 def pinned() -> list[Jar]:
     """The jars of Kafka Streams, itself first. `make jars` writes the list."""
     return parse((HERE / "jars.txt").read_text("utf-8"))
-
-
-def changelog(run: str) -> str:
-    """The topic in which the host of a run keeps its state, as Kafka Streams names it."""
-    return f"streams-{run}-counts-changelog"
 
 
 def prepare(cache: Path, repository: str = "") -> Prepared:
