@@ -26,7 +26,7 @@ from msgspec import json
 from schemas.records import Alert
 from streams.core.alerts import STALE, labels
 from streams.engine.engine import Engine, Slot
-from streams.engine.kafka import Row
+from streams.engine.folding import Row
 from streams.engine.shard import Shard
 from streams.engine.spec import wall
 

@@ -15,8 +15,9 @@ from streams.core.series import SERIES, parted
 from streams.core.step import DEAD_LETTERS
 from streams.core.targets import DAY
 from streams.engine.engine import Engine
+from streams.engine.folding import Row
 from streams.engine.host import KararApp, build
-from streams.engine.kafka import Kafka, Row
+from streams.engine.kafka import Kafka
 from streams.engine.ledger import Ledger
 from streams.engine.spec import Clock, Spec
 from streams.engine.watch import balance

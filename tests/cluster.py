@@ -109,9 +109,11 @@ class Batch:
 
     def __init__(self) -> None:
         self.rows: list[tuple[int | None, bytes | None, bytes | None, list[tuple[str, bytes]]]] = []
+        self._builder = self
 
-    def append(self, *, timestamp: int | None, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> Any:
-        """One more; None if there is no room."""
+    def append(self, number: int, timestamp: int | None, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> Any:
+        """One more, after ``number`` others; None if there is no room."""
+        assert number == len(self.rows)
         if len(self.rows) == BATCH:
             return None
         self.rows.append((timestamp, key, value, headers))

@@ -21,7 +21,7 @@ class Output(msgspec.Struct, gc=False):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-class Counted(msgspec.Struct):
+class Counted(msgspec.Struct, gc=False):
     """What a step returns."""
 
     value: bytes | None
@@ -58,14 +58,14 @@ class Sums:
         return [Booked((series, ""), max(0, n), max(0, -n)) for series, n in done.items()]
 
 
-class State(msgspec.Struct):
+class State(msgspec.Struct, gc=False):
     """How many events a key has had, and the last six."""
 
     n: int = 0
     last: list[int] = []
 
 
-class Event(msgspec.Struct):
+class Event(msgspec.Struct, gc=False):
     """One event."""
 
     i: int
@@ -125,7 +125,7 @@ class Counting:
             state.n += 1
             state.last = [*state.last, event.i][-6:]
             outputs.append(Output(self.output, key, b"%d" % event.i))
-        return Counted(FRONT + ENCODE(state), bookings=((self.series, len(records)),), outputs=outputs)
+        return Counted(FRONT + ENCODE(state), NEVER, ((self.series, len(records)),), (), outputs)
 
     def share(self, key: bytes, value: bytes) -> None:
         """Nothing is shared."""

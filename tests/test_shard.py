@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine import shard as engine_shard
-from streams.engine.shard import DEFECTS_IN_A_ROW, LONGEST_VALUE, TooLargeError, check
+from streams.engine.folding import LONGEST_VALUE, TooLargeError, check
+from streams.engine.shard import DEFECTS_IN_A_ROW
 from streams.engine.stage import Batch
 from tests.counting import FRONT, Counted, Counting, Output
 from tests.shards import NOW, buried, closed, counted, events, memory, opened, part, seen, sent, spec, total

@@ -98,7 +98,7 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
         await recount(shard)
     elif shard.rules.recount:
         due_now(shard)
-    shard.show_waiting(shard.waiting_of(shard.store.values))
+    shard.show_waiting(shard.waits_of(shard.store.values))
 
 
 async def read_state(shard: Shard, consumer: AIOKafkaConsumer, changelog: TopicPartition) -> Books:

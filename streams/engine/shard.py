@@ -7,28 +7,27 @@ transaction goes into the next. Nothing that has not committed is served.
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec.structs import replace
 
-from streams.engine.kafka import Kafka, Row, Writer
+from streams.engine.folding import Row, Rows, Stepped, TooLargeError, Waits, Way, check, route, step_all, store_all, waits_of
+from streams.engine.kafka import Kafka, Writer
 from streams.engine.ledger import Taken
 from streams.engine.meters import Meters
-from streams.engine.murmur import partition_of
 from streams.engine.slices import Slice
 from streams.engine.spec import Clock, Spec, wall
-from streams.engine.stage import Batch, Change, Outgoing, Record
+from streams.engine.stage import Batch, Outgoing, Record
 from streams.engine.store import NEVER, Store
 from streams.engine.takeover import CLOCK, ENCODE, POSITION, RULES, Position, Rules
 from streams.engine.topics import Topic
 
 log = logging.getLogger(__name__)
 
-LONGEST_VALUE: Final = 900_000
-"""A state or an output larger than this is not written: what led to it becomes a dead letter."""
 SWEPT_AT_ONCE: Final = 500
 ENOUGH: Final = 20_000
 """Records applied and not committed at which a shard's partitions pause, and as many outputs."""
@@ -38,19 +37,14 @@ DEFECTS_IN_A_ROW: Final = 20
 IDLE_SECONDS: Final = 0.5
 LAZY_SECONDS: Final = 1.0
 """Positions that move over markers, and series that have been at 0 long enough, are in no hurry."""
-NOW: Final = "now"
-
-
-class TooLargeError(Exception):
-    """A state or an output that would not fit a record."""
 
 
 @dataclass(slots=True)
 class Folded:
-    """What all steps of a slice have returned, before any of it is stored: by key the value before, and the change."""
+    """What all steps of a slice have returned, before any of it is stored."""
 
     batch: Batch
-    changes: list[tuple[bytes, bytes | None, Change]]
+    stepped: list[Stepped]
     newest: int
 
 
@@ -59,7 +53,7 @@ class Pending:
     """What has been folded since the last transaction began."""
 
     dirty: set[bytes] = field(default_factory=set)
-    outputs: dict[tuple[str, int], list[Row]] = field(default_factory=dict)
+    outputs: Rows = field(default_factory=dict)
     counts: dict[tuple[str, ...], int] = field(default_factory=dict)
     arrivals: list[Sequence[Record]] = field(default_factory=list)
     records: int = 0
@@ -78,7 +72,11 @@ class Shard:
         self.store = Store(self.stage.due)
         self.ledger = spec.ledger()
         self.journal, self.archive = self.stage.journal(), self.stage.journal()
-        self.waiting: dict[bytes, Sequence[tuple[str, int]]] = {}
+        self.waiting: dict[bytes, Waits] = {}
+        self.ways = {
+            name: Way(topic, spec.outputs[name], partition if name in spec.aligned else -1, feeds=name in spec.feeds)
+            for name, topic in spec.topics.items()
+        }
         self.since: dict[str, dict[bytes, int]] = {}
         self.topics: dict[str, Topic] = {}
         self.positions: dict[str, int] = {}
@@ -144,21 +142,13 @@ class Shard:
         batch = self.stage.read(records, wall())
         newest = max(self.newest, batch.newest)
         now = self.clock.now(newest, caught_up=self.caught_up)
-        values, step = self.store.values, self.stage.step
-        changes = [(key, old := values.get(key), step(key, old, group, now)) for key, group in batch.groups.items()]
-        for _, _, change in changes:
-            check(change)
-        return Folded(batch, changes, newest)
+        return Folded(batch, step_all(batch.groups, self.store.values, self.stage.step, now), newest)
 
     def settle(self, folded: Folded, timestamp: int) -> None:
         """Stores what all steps have returned. Whatever fails in here leaves memory half changed: the worker ends."""
         self.newest = folded.newest
         self.tell(folded.batch, timestamp)
-        revisit = False
-        for key, old, change in folded.changes:
-            self.take(key, old, change, timestamp)
-            revisit = revisit or change.revisit
-        if revisit:
+        if self.take(folded.stepped, timestamp, self.untimely):
             self.revisit(timestamp)
 
     def fold_singly(self, topic: str, records: Iterable[Record]) -> None:
@@ -185,44 +175,22 @@ class Shard:
         self.send(batch.outputs, timestamp)
         self.count(batch.counts)
 
-    def take(self, key: bytes, old: bytes | None, change: Change, timestamp: int, *, ripe: bool = False) -> None:
-        """Stores what a step returned, in memory, for the next transaction."""
-        value = change.value
-        if self.untimely and key in self.untimely:
-            self.untimely.discard(key)
-            ripe = True
-        if value is not old or ripe:
-            self.store.put(key, old, value, change.due, ripe=ripe)
-        if value is not old:
-            self.pending.dirty.add(key)
-        if change.bookings:
-            self.journal.take(change.bookings)
-        if change.archived:
-            self.archive.take(change.archived)
-        if change.outputs:
-            self.send(change.outputs, timestamp)
-        if change.counts:
-            self.count(change.counts)
+    def take(self, stepped: Collection[Stepped], timestamp: int, ripe: AbstractSet[bytes]) -> bool:
+        """Stores what steps have returned, in memory, for the next transaction; tells whether open keys want a step."""
+        total = store_all(stepped, self.store, self.pending.dirty, ripe)
+        if self.untimely:
+            self.untimely.difference_update(key for key, _, _ in stepped)
+        self.journal.take(total.bookings)
+        self.archive.take(total.archived)
+        self.send(total.outputs, timestamp)
+        for counts in total.counts:
+            self.count(counts)
+        return total.revisit
 
-    def send(self, outputs: Iterable[Outgoing], timestamp: int) -> None:
+    def send(self, outputs: Collection[Outgoing], timestamp: int) -> None:
         """Puts outputs to the partition of their key; each carries the time of the record that it came of."""
-        rows, topics, partitions, feeds = self.pending.outputs, self.spec.topics, self.spec.outputs, self.spec.feeds
-        aligned = self.spec.aligned
-        number = 0
-        for output in outputs:
-            name, key, partition, headers = output.topic, output.key, output.partition, output.headers
-            if partition is None:
-                partition = self.partition if name in aligned else partition_of(key or b"", partitions[name])
-            if name in feeds:
-                headers = ((NOW, self.now().to_bytes(8, "big")), *headers)
-            place = topics[name], partition
-            row = key, output.value, timestamp, headers
-            if place in rows:
-                rows[place].append(row)
-            else:
-                rows[place] = [row]
-            number += 1
-        self.pending.rows += number
+        if outputs:
+            self.pending.rows += route(outputs, self.ways, self.pending.outputs, timestamp, self.now().to_bytes(8, "big"))
 
     def count(self, counts: Mapping[tuple[str, ...], int]) -> None:
         """Adds to the worker's counters, shown when the transaction has committed."""
@@ -248,7 +216,7 @@ class Shard:
             if ripe:
                 self.untimely.add(key)
             return
-        self.take(key, old, change, timestamp, ripe=ripe)
+        self.take([(key, old, change)], timestamp, {key} if ripe else self.untimely)
 
     def sweep(self) -> bool:
         """Steps keys whose time has come, a bounded number; tells whether there are more."""
@@ -288,7 +256,7 @@ class Shard:
         done, self.pending = self.pending, Pending()
         positions = dict(self.positions)
         batches, taken = self.build(done)
-        waiting = self.waiting_of(done.dirty)
+        waiting = self.waits_of(done.dirty)
         async with asyncio.timeout(COMMIT_SECONDS):
             await self.writer.commit(batches)
         self.committed, self.committed_at = positions, time.monotonic()
@@ -338,12 +306,11 @@ class Shard:
         for records in done.arrivals:
             self.meters.lag.observe(self.spec.name, now, records)
 
-    def waiting_of(self, keys: Iterable[bytes]) -> dict[bytes, Sequence[tuple[str, int]]]:
+    def waits_of(self, keys: Iterable[bytes]) -> dict[bytes, Waits]:
         """Who waits since when, by key, from the front of encoded values."""
-        values, read = self.store.values, self.stage.waiting
-        return {key: read(value) if (value := values.get(key)) is not None else () for key in keys}
+        return waits_of(keys, self.store.values, self.stage.waiting, self.waiting)
 
-    def show_waiting(self, rows: Mapping[bytes, Sequence[tuple[str, int]]]) -> None:
+    def show_waiting(self, rows: Mapping[bytes, Waits]) -> None:
         """Since when somebody waits, by series."""
         touched: set[str] = set()
         for key, found in rows.items():
@@ -376,15 +343,6 @@ class Shard:
                 await self.wake.wait()
         except TimeoutError:
             return
-
-
-def check(change: Change) -> None:
-    """Refuses a change of which something would not fit a record."""
-    if change.value is not None and len(change.value) > LONGEST_VALUE:
-        raise TooLargeError(f"the state would have {len(change.value)} bytes")
-    for output in change.outputs:
-        if output.value is not None and len(output.value) > LONGEST_VALUE:
-            raise TooLargeError(f"an output to {output.topic} would have {len(output.value)} bytes")
 
 
 def beyond(records: Sequence[Record], position: int) -> Sequence[Record]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streams.engine.kafka import Row
+from streams.engine.folding import Row
 from streams.engine.ledger import Ledger
 from streams.engine.stage import Stage
 

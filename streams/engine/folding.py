@@ -1,0 +1,133 @@
+"""What a slice does to a shard's memory, in loops over all its keys: the hot path, compiled where the core is.
+
+The order is that of the promise: every step has returned, and every size is right, before anything is stored.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+from streams.engine.murmur import partition_of
+from streams.engine.stage import Change, Outgoing
+from streams.engine.store import Store
+
+LONGEST_VALUE: Final = 900_000
+"""A state or an output larger than this is not written: what led to it becomes a dead letter."""
+NOW: Final = "now"
+
+Row = tuple[bytes | None, bytes | None, int | None, Sequence[tuple[str, bytes]]]
+"""A record on its way out: key, value, timestamp (ms; None: that of its batch), headers."""
+
+Rows = dict[tuple[str, int], list[Row]]
+"""Records on their way out, by topic and partition."""
+
+Step = Callable[[bytes, bytes | None, Sequence[Any], int], Change]
+Waits = Sequence[tuple[str, int]]
+
+
+class TooLargeError(Exception):
+    """A state or an output that would not fit a record."""
+
+
+Stepped = tuple[bytes, bytes | None, Change]
+"""One key, its value before, and all that follows."""
+
+
+class Way:
+    """Where a stage's output goes. ``own``: the partition that all of it goes to, -1 where its key decides. ``feeds``: another stage."""
+
+    __slots__ = ("feeds", "own", "partitions", "topic")
+
+    def __init__(self, topic: str, partitions: int, own: int, *, feeds: bool) -> None:
+        self.topic, self.partitions, self.own, self.feeds = topic, partitions, own, feeds
+
+
+class Sum:
+    """What the changes of a slice ask for besides their values."""
+
+    __slots__ = ("archived", "bookings", "counts", "outputs", "revisit")
+
+    def __init__(self) -> None:
+        self.bookings: list[Any] = []
+        self.archived: list[Any] = []
+        self.outputs: list[Outgoing] = []
+        self.counts: list[Mapping[tuple[str, ...], int]] = []
+        self.revisit = False
+
+
+def step_all(groups: Mapping[bytes, Sequence[Any]], values: Mapping[bytes, bytes], step: Step, now: int) -> list[Stepped]:
+    """Steps every key that records belong to; nothing is changed by it. TooLargeError: something would not fit a record."""
+    stepped: list[Stepped] = []
+    for key, records in groups.items():
+        old = values.get(key)
+        change = step(key, old, records, now)
+        check(change)
+        stepped.append((key, old, change))
+    return stepped
+
+
+def check(change: Change) -> None:
+    """Refuses a change of which something would not fit a record."""
+    value = change.value
+    if value is not None and len(value) > LONGEST_VALUE:
+        raise TooLargeError(f"the state would have {len(value)} bytes")
+    for output in change.outputs:
+        value = output.value
+        if value is not None and len(value) > LONGEST_VALUE:
+            raise TooLargeError(f"an output to {output.topic} would have {len(value)} bytes")
+
+
+def store_all(stepped: Iterable[Stepped], store: Store, dirty: set[bytes], ripe: AbstractSet[bytes]) -> Sum:
+    """Stores new values, and gathers the rest. ``ripe``: keys that stand in the index of due times no more."""
+    total = Sum()
+    for key, old, change in stepped:
+        value, is_ripe = change.value, key in ripe
+        if value is not old or is_ripe:
+            store.put(key, old, value, change.due, ripe=is_ripe)
+        if value is not old:
+            dirty.add(key)
+        if change.bookings:
+            total.bookings += change.bookings
+        if change.archived:
+            total.archived += change.archived
+        if change.outputs:
+            total.outputs += change.outputs
+        if change.counts:
+            total.counts.append(change.counts)
+        if change.revisit:
+            total.revisit = True
+    return total
+
+
+def route(outputs: Iterable[Outgoing], ways: Mapping[str, Way], rows: Rows, timestamp: int, now: bytes) -> int:
+    """Puts outputs to the partition of their key; returns how many. ``now`` goes with what feeds another stage."""
+    number = 0
+    for output in outputs:
+        key, partition, headers = output.key, output.partition, output.headers
+        way = ways[output.topic]
+        if partition is None:
+            partition = way.own if way.own >= 0 else partition_of(key or b"", way.partitions)
+        if way.feeds:
+            headers = ((NOW, now), *headers)
+        place = way.topic, partition
+        row = key, output.value, timestamp, headers
+        known = rows.get(place)
+        if known is None:
+            rows[place] = [row]
+        else:
+            known.append(row)
+        number += 1
+    return number
+
+
+def waits_of(
+    keys: Iterable[bytes], values: Mapping[bytes, bytes], read: Callable[[bytes], Waits], known: Mapping[bytes, Waits],
+) -> dict[bytes, Waits]:  # fmt: skip
+    """Who waits since when, of those keys that say so, or have said so before."""
+    found = {}
+    for key in keys:
+        value = values.get(key)
+        waits: Waits = read(value) if value is not None else ()
+        if waits or key in known:
+            found[key] = waits
+    return found
