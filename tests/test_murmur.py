@@ -7,7 +7,7 @@ from aiokafka.partitioner import murmur2 as client_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.murmur import murmur2, partition_of
+from streams.engine.murmur import HASHES, MEMO, murmur2, partition_of
 
 JAVA: Final = {
     b"21": -973932308,
@@ -59,3 +59,12 @@ def test_the_quick_hash_is_the_clients(key: bytes) -> None:
 def test_a_text_belongs_where_its_bytes_do(name: str, partitions: int) -> None:
     """The sign does not count; UTF-8 is what publishers send."""
     assert partition_of(name, partitions) == partition_of(name.encode(), partitions) == (murmur2(name.encode()) % (1 << 31)) % partitions
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """However many keys come."""
+    for number in range(MEMO + 10):
+        partition_of(b"key %d" % number, 8)
+
+    assert len(HASHES) <= MEMO
+    assert partition_of(b"key 3", 8) == murmur2(b"key 3") % (1 << 31) % 8

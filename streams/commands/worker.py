@@ -58,9 +58,7 @@ def worker(environment: Mapping[str, str]) -> int:
         log.critical("leaving, to be started again: %s", error)
         return START_AGAIN
     log.info("answers at http://%s:%d/", settings.web_host, port)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE)
+    collect_seldom()
     use_uvloop()
     return asyncio.run(run(app, engine))
 
@@ -76,6 +74,13 @@ async def checked(settings: Settings) -> list[str]:
                 raise
             log.warning("waiting: %s", error)
             await asyncio.sleep(WAIT_SECONDS)
+
+
+def collect_seldom() -> None:
+    """Lets the garbage collector leave alone what is there, and look at the rest in small pieces."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 def use_uvloop() -> None:

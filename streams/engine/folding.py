@@ -120,6 +120,11 @@ def route(outputs: Iterable[Outgoing], ways: Mapping[str, Way], rows: Rows, time
     return number
 
 
+def states_of(keys: Iterable[bytes], values: Mapping[bytes, bytes]) -> list[Row]:
+    """The values of keys as they stand, as rows of a changelog; of one that is gone a tombstone."""
+    return [(key, values.get(key), None, ()) for key in keys]
+
+
 def waits_of(
     keys: Iterable[bytes], values: Mapping[bytes, bytes], read: Callable[[bytes], Waits], known: Mapping[bytes, Waits],
 ) -> dict[bytes, Waits]:  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Final
 from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec.structs import replace
 
-from streams.engine.folding import Row, Rows, Stepped, TooLargeError, Waits, Way, check, route, step_all, store_all, waits_of
+from streams.engine.folding import Rows, Stepped, TooLargeError, Waits, Way, check, route, states_of, step_all, store_all, waits_of
 from streams.engine.kafka import Kafka, Writer
 from streams.engine.ledger import Taken
 from streams.engine.meters import Meters
@@ -268,8 +268,7 @@ class Shard:
         """Everything that goes into one transaction, as it is at this moment."""
         self.ledger.grow_up(time.monotonic())
         records, taken = self.ledger.take()
-        values = self.store.values
-        rows: list[Row] = [(key, values.get(key), None, ()) for key in done.dirty]
+        rows = states_of(done.dirty, self.store.values)
         rows += [(key, value, None, ()) for key, value in records]
         rows += [(POSITION + topic.encode(), self.position(topic), None, ()) for topic in self.positions]
         rows.append((CLOCK, self.newest.to_bytes(8, "big"), None, ()))

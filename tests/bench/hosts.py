@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import faust
-import uvloop
 
 from schemas.sources import open_source
 from streams.agents import AssembleStage, StitchStage
 from streams.app import ledger_of
+from streams.commands.worker import collect_seldom, use_uvloop
 from streams.core.identity import Identity
 from streams.core.targets import Rules
 from streams.engine.engine import Engine
@@ -50,14 +50,13 @@ def counting(broker: str, run: str, partitions: int) -> None:
     )  # fmt: skip
     engine = Engine([spec], Kafka(broker, session=8.0), f"count-{run}")
     app = build(engine, name=f"count-{run}", web={"web_enabled": False})
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    use_uvloop()
 
     async def main() -> None:
         await app.start()
         await telling(lambda: {"events": sum(sum(s.committed.values()) for s in engine.shards.values())})
 
-    gc.collect()
-    gc.freeze()
+    collect_seldom()
     asyncio.run(main())
 
 
