@@ -7,6 +7,7 @@ from typing import Any, Final
 from schemas.sources import Source, open_source
 from streams.agents import FORWARD, AssembleStage, StitchStage
 from streams.alerts import Alerts
+from streams.connection import kafka_of
 from streams.core.alerts import ALERTS
 from streams.core.assemble import INTERACTIONS
 from streams.core.moments import MOMENTS
@@ -17,7 +18,6 @@ from streams.core.targets import DAY
 from streams.engine.engine import Engine
 from streams.engine.folding import Row
 from streams.engine.host import KararApp, build
-from streams.engine.kafka import Kafka
 from streams.engine.ledger import Ledger
 from streams.engine.spec import Clock, Spec
 from streams.engine.watch import balance
@@ -93,8 +93,8 @@ def specs(settings: Settings, hear: Callable[[Sequence[Row]], None] | None = Non
 
 
 def engine_of(settings: Settings, hear: Callable[[Sequence[Row]], None] | None = None) -> Engine:
-    """The engine of a worker."""
-    return Engine(specs(settings, hear), Kafka(settings.broker, session=settings.session_seconds), settings.prefix, clock_of(settings))
+    """The engine of a worker. ValueError: one line."""
+    return Engine(specs(settings, hear), kafka_of(settings), settings.prefix, clock_of(settings))
 
 
 def app_of(settings: Settings, web: Mapping[str, Any]) -> KararApp:

@@ -227,7 +227,7 @@ def settings() -> None:
     for row in rows(os.environ):
         table.add_row(*row)
     terminal().print(table)
-    Settings.read(os.environ)
+    Settings.read(os.environ).security.client()
 
 
 @app.command()

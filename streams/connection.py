@@ -1,20 +1,52 @@
-"""How Kafka is reached: one administrator, and every error of the client as one line."""
+"""How Kafka is reached: its address, how it is talked to, one administrator, and every error of the client as one line."""
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError
+from aiokafka.conn import AIOKafkaConnection, collect_hosts
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnsupportedSaslMechanismError,
+)  # fmt: skip
 
 from streams.broker import BrokerError
+from streams.engine.kafka import Kafka
+from streams.security import CA, CERTIFICATE, MECHANISM, PASSWORD, PLAINTEXT, PROTOCOL, USER, Security
+from streams.settings import Settings
 
 ANSWER_MS: Final = 10_000
+GOING_SECONDS: Final = 0.25
+"""So long TLS may take to say goodbye. A connection that was never made does not."""
 UNREACHED: Final = (KafkaConnectionError, NodeNotReadyError, KafkaTimeoutError, RequestTimedOutError, TimeoutError, OSError)
+NOT_ALLOWED: Final = (
+    TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError, TransactionalIdAuthorizationFailed,
+)  # fmt: skip
+NOT_KNOWN: Final = (AuthenticationFailedError, SaslAuthenticationFailed)
+ALLOW: Final = "docs/security.md has the ACLs that each command needs"
 
 
 class UnreachedError(BrokerError):
     """Nobody answers at the address: one line."""
+
+
+def kafka_of(settings: Settings) -> Kafka:
+    """Where Kafka is and how it is talked to, as the engine wants it. ValueError: one line."""
+    return Kafka(settings.broker, session=settings.session_seconds, security=settings.security.client())
 
 
 @contextmanager
@@ -25,8 +57,61 @@ def reaching(address: str) -> Iterator[None]:
     except UNREACHED:
         message = f"{address}: no Kafka answers there; start one with `karar broker`, or name yours with KARAR_BROKER"
         raise UnreachedError(message) from None
+    except NOT_ALLOWED as error:
+        raise BrokerError(f"{address}: Kafka does not allow it: {said(error)}; {ALLOW}") from None
     except KafkaError as error:
         raise BrokerError(f"{address}: Kafka refused it: {said(error)}") from None
+
+
+@asynccontextmanager
+async def entering(address: str, security: Security) -> AsyncIterator[None]:
+    """As `reaching`, for a client that starts: the client says only that nobody answers, so where that is so it is asked why."""
+    try:
+        with reaching(address):
+            yield
+    except UnreachedError:
+        for host, port, _ in collect_hosts(address):
+            if not await is_open(host, port):
+                continue
+            if why := await refusal(host, port, security):
+                raise BrokerError(f"{host}:{port}: {why}") from None
+            who = f"{host}:{port}: somebody is there who does not answer as Kafka"
+            alone = f" without a {CERTIFICATE}" if security.encrypts and not security.certificate else ""
+            raise UnreachedError(f"{who}; does this port want {PROTOCOL}={security.protocol}{alone}?") from None
+        raise
+
+
+async def refusal(host: str, port: int, security: Security) -> str:
+    """Why Kafka does not let us in, with what to do; nothing where it does, or where it cannot be reached."""
+    connection = AIOKafkaConnection(host, port, client_id="karar", request_timeout_ms=ANSWER_MS, **security.client())
+    try:
+        await connection.connect()
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate is not trusted: {error.verify_message.rstrip('.')}; {CA} names the file of the CA that it must be from"
+    except ssl.SSLError as error:
+        return f"TLS is not agreed on: {error.reason}; does this port want {PROTOCOL}={security.protocol}, and a {CERTIFICATE}?"
+    except NOT_KNOWN:
+        return f"Kafka does not let {security.user!r} in: another user, or another password; see {USER} and {PASSWORD}"
+    except UnsupportedSaslMechanismError:
+        return f"Kafka lets nobody in by {security.mechanism} there; see {MECHANISM}"
+    except IllegalSaslStateError:
+        return f"Kafka wants no password there; see {PROTOCOL}"
+    except (KafkaError, TimeoutError, OSError):
+        return ""
+    finally:
+        await asyncio.wait([connection.close()], timeout=GOING_SECONDS)
+    return ""
+
+
+async def is_open(host: str, port: int) -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        async with asyncio.timeout(ANSWER_MS / 1000):
+            _, writer = await asyncio.open_connection(host, port)
+    except OSError:  # TimeoutError is one
+        return False
+    writer.close()
+    return True
 
 
 def said(error: Exception) -> str:
@@ -35,12 +120,13 @@ def said(error: Exception) -> str:
 
 
 @asynccontextmanager
-async def administrator(address: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A client for topics, consumer groups and the like. BrokerError: one line."""
+async def administrator(address: str, security: Security = PLAINTEXT) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client for topics, consumer groups and the like. BrokerError, ValueError: one line."""
     with reaching(address):
-        admin = AIOKafkaAdminClient(bootstrap_servers=address, client_id="karar", request_timeout_ms=ANSWER_MS)
+        admin = AIOKafkaAdminClient(bootstrap_servers=address, client_id="karar", request_timeout_ms=ANSWER_MS, **security.client())
         try:
-            await admin.start()
+            async with entering(address, security):
+                await admin.start()
             yield admin
         finally:
             await admin.close()

@@ -17,6 +17,8 @@ CLIENTS: Final = ("aiokafka", "faust", "mode", "aiohttp")
 """Loggers whose chatter nobody needs: of them only warnings and what is worse are told, unless everything is."""
 
 PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+TALKATIVE: Final = "aiokafka.conn"
+"""Tells every request as it is at level debug, those that sign in as well, with a password in them."""
 UNVERIFIED: Final = "Unable to verify the partition has been added to the transaction"
 
 
@@ -71,6 +73,11 @@ def benign(record: logging.LogRecord) -> str:
     return ""
 
 
+def discreet(record: logging.LogRecord) -> bool:
+    """Whether a record can have no secret in it."""
+    return record.name != TALKATIVE or record.levelno > logging.DEBUG
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and what else was said about it."""
 
@@ -120,6 +127,7 @@ def configure(form: LogFormat, level: LogLevel, count: Callable[[str], object], 
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(ConsoleLines() if (form or ("console" if stream.isatty() else "json")) == "console" else JsonLines())
+    handler.addFilter(discreet)
     handler.addFilter(Quiet(count))
     root = logging.getLogger()
     for old in root.handlers[:]:

@@ -8,14 +8,17 @@ from functools import partial
 from typing import Final, Literal, NamedTuple
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas.codec import to_cloudevent
 from schemas.events import Event, Rated, Reset
 from streams.broker import BrokerError
-from streams.connection import reaching
+from streams.connection import entering, reaching
 from streams.core.interaction import AT_A_COUNTER
 from streams.engine.murmur import partition_of
+from streams.engine.topics import describe
+from streams.security import PLAINTEXT, Security
 
 Headers = list[tuple[str, bytes]]
 Place = tuple[str, int]
@@ -122,19 +125,24 @@ class Sender:
 
 
 @asynccontextmanager
-async def sending(address: str, topics: Iterable[str]) -> AsyncIterator[Sender]:
-    """A sender for some topics, which must exist. What is in hand at the end and was not flushed is lost. BrokerError: one line."""
+async def sending(address: str, topics: Iterable[str], security: Security = PLAINTEXT) -> AsyncIterator[Sender]:
+    """A sender for some topics, which must exist. What is in hand at the end and was not flushed is lost.
+
+    BrokerError, ValueError: one line.
+    """
     producer = AIOKafkaProducer(
         bootstrap_servers=address, client_id="karar-publish", acks="all", enable_idempotence=True, max_batch_size=BATCH_BYTES,
-        request_timeout_ms=ANSWER_SECONDS * 1000,
+        request_timeout_ms=ANSWER_SECONDS * 1000, **security.client(),
     )  # fmt: skip
     try:
-        with reaching(address):
+        async with entering(address, security):
             await producer.start()
             there = await producer.client.fetch_all_metadata()
         partitions = {topic: len(there.partitions_for_topic(topic) or ()) for topic in topics}
         for topic, number in partitions.items():
             if not number:
+                with reaching(address), suppress(UnknownTopicOrPartitionError):
+                    await describe(producer.client, [topic])  # it is there, and not for us to see
                 raise BrokerError(f"{topic}: there is no such topic at {address}; `karar topics` creates it")
         yield Sender(producer, address, partitions)
     finally:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from schemas.sources import COMING, FORMATS
+from streams.security import MECHANISMS, PLAINTEXT, PROTOCOLS, Security, secured
 
 MASK: Final = "********"
 LOCAL_BROKER: Final = "127.0.0.1:9092"
@@ -40,6 +41,13 @@ SETTINGS: Final = (
     Setting("KARAR_BLOCKED", "", "identifiers that identify nobody, comma-separated, besides anonymous, unknown, restricted, …"),
     Setting("KARAR_TARGETS", "", "targets file (TOML) where a command is given none"),
     Setting("KARAR_BROKER", "", f"host:port of your Kafka; without it {LOCAL_BROKER}, and demo and tests start their own"),
+    Setting("KARAR_BROKER_SECURITY", "plaintext", f"how it is talked to: {', '.join(PROTOCOLS)}"),
+    Setting("KARAR_BROKER_CA", "", "PEM file of the CA that its certificate is from; without it those that the system trusts"),
+    Setting("KARAR_BROKER_CERTIFICATE", "", "PEM file of the certificate that we show it, where it asks for one"),
+    Setting("KARAR_BROKER_KEY", "", "PEM file of the key of that certificate"),
+    Setting("KARAR_BROKER_SASL", "", f"how we sign in with sasl_…: {', '.join(MECHANISMS)}; without it the first"),
+    Setting("KARAR_BROKER_USER", "", "as whom we sign in"),
+    Setting("KARAR_BROKER_PASSWORD", "", "the password of that user", secret=True),
     Setting("KARAR_CACHE", "", "folder that keeps the Kafka they fetch; without it karar in XDG_CACHE_HOME or ~/.cache"),
     Setting("KARAR_MAVEN_REPOSITORY", "", "Maven repository that they fetch it from; without it Maven Central, as jgo knows it"),
     Setting("KARAR_PREFIX", "karar", "first part of the name of every topic, consumer group and transactional id"),
@@ -72,6 +80,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     blocked: frozenset[str] = frozenset()
     targets: str = ""
     broker: str = LOCAL_BROKER
+    security: Security = PLAINTEXT
     prefix: str = "karar"
     partitions: int = 8
     replication: int = 1
@@ -96,6 +105,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             blocked=frozenset(x.strip().lower() for x in value(environment, "KARAR_BLOCKED").split(",")) - {""},
             targets=value(environment, "KARAR_TARGETS"),
             broker=addresses(environment, "KARAR_BROKER"),
+            security=secured(environment, one_of),
             prefix=topic_name(value(environment, "KARAR_PREFIX"), "KARAR_PREFIX", "karar", LONGEST_PREFIX),
             partitions=whole(environment, "KARAR_PARTITIONS", 1, 1024),
             replication=whole(environment, "KARAR_REPLICATION", 1, 32),

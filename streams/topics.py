@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
 from streams.broker import BrokerError
-from streams.connection import administrator
+from streams.connection import ALLOW, administrator
 from streams.settings import Settings
 
 DAY_MS: Final = 86_400_000
@@ -24,6 +24,7 @@ POLICY: Final = "cleanup.policy"
 RETENTION: Final = "retention.ms"
 RETENTION_BYTES: Final = "retention.bytes"
 LARGEST: Final = "max.message.bytes"
+HIDDEN: Final = f"this user may not see it; {ALLOW}"
 CHECKED: Final = (POLICY, RETENTION, RETENTION_BYTES, LARGEST)
 
 # Small segments, and cleaned early: what is not cleaned yet, and the segment that is written to, is read again by whoever takes over.
@@ -99,7 +100,7 @@ def table(settings: Settings) -> dict[str, Topic]:
 
 async def create(settings: Settings) -> list[str]:
     """Creates the topics that do not exist; their names. BrokerError: one line."""
-    async with administrator(settings.broker) as admin:
+    async with administrator(settings.broker, settings.security) as admin:
         there = await partitions(admin)
         missing = [topic for topic in table(settings).values() if topic.name not in there]
         if missing:
@@ -127,11 +128,17 @@ async def create_all(admin: AIOKafkaAdminClient, settings: Settings, missing: It
 
 async def look(settings: Settings) -> list[Found]:
     """Every topic as it is, with what is wrong with it. BrokerError: one line."""
-    async with administrator(settings.broker) as admin:
+    async with administrator(settings.broker, settings.security) as admin:
         there = await partitions(admin)
         topics = list(table(settings).values())
         configs = await configurations(admin, [topic.name for topic in topics if topic.name in there])
-    return [Found(topic, n := there.get(topic.name, 0), problems(topic, n, configs.get(topic.name, {}), settings)) for topic in topics]
+        unseen = await hidden(admin, [topic.name for topic in topics if topic.name not in there])
+    return [
+        Found(topic, 0, [HIDDEN])
+        if topic.name in unseen
+        else Found(topic, n := there.get(topic.name, 0), problems(topic, n, configs.get(topic.name, {}), settings))
+        for topic in topics
+    ]
 
 
 async def check(settings: Settings) -> list[str]:
@@ -142,6 +149,12 @@ async def check(settings: Settings) -> list[str]:
 async def partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
     """How many partitions each topic of the cluster has."""
     return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics() if not topic["error_code"]}
+
+
+async def hidden(admin: AIOKafkaAdminClient, names: list[str]) -> set[str]:
+    """Which of some topics Kafka does not show us, whether they exist or not: in a list of all of them they are just not there."""
+    described = await admin.describe_topics(names) if names else []
+    return {topic["topic"] for topic in described if topic["error_code"] == TopicAuthorizationFailedError.errno}
 
 
 async def configurations(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -167,7 +180,7 @@ def problems(topic: Topic, number: int, configs: Mapping[str, str], settings: Se
         if name not in CHECKED or (name == LARGEST and not topic.own):
             continue
         if given is None:
-            found.append(f"its {name} cannot be read; allow Karar to describe its configuration")
+            found.append(f"its {name} cannot be read; allow DescribeConfigs; {ALLOW}")
         elif name == POLICY and given != wanted:
             found.append(f"its {name} is {given}; set it to {wanted}, or what is needed will be lost")
         elif name != POLICY and endless(given) < endless(wanted):

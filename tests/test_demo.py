@@ -29,8 +29,10 @@ from streams.demo.centre import DAY, happenings
 from streams.demo.reading import Figures, Ready, figures, ready, worst
 from streams.demo.screen import State, line, shown
 from streams.demo.today import Today
+from streams.engine.kafka import Kafka
 from streams.publishing import Parcel
 from streams.replay import Replay
+from streams.security import Security
 from streams.settings import Settings
 from streams.simulate import simulate
 from tests.command import BIN, PLAIN
@@ -89,7 +91,7 @@ def test_another_run_tells_of_other_contacts() -> None:
 
 def test_only_the_centre_publishes_the_past_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--only-publish`: to the topics of the settings, first what has been, then live, until Kafka or somebody ends it."""
-    told, topics = StringIO(), []
+    told, topics, given = StringIO(), [], Settings(prefix="x", security=Security(protocol="ssl"))
     sent: list[Parcel] = []
 
     class Sender:
@@ -105,7 +107,8 @@ def test_only_the_centre_publishes_the_past_and_goes_on(monkeypatch: pytest.Monk
             raise BrokerError("gone")
 
     @asynccontextmanager
-    async def sending(_: str, names: list[str]) -> AsyncIterator[Sender]:
+    async def sending(_: str, names: list[str], security: Security) -> AsyncIterator[Sender]:
+        assert security is given.security
         topics.extend(names)
         yield Sender()
 
@@ -117,7 +120,7 @@ def test_only_the_centre_publishes_the_past_and_goes_on(monkeypatch: pytest.Monk
     monkeypatch.setattr(demo, "sending", sending)
     monkeypatch.setattr(demo, "happenings", contacts)
     with pytest.raises(BrokerError, match=r"\Agone\Z"):
-        asyncio.run(demo.published(Settings(prefix="x"), Console(file=told, width=200), 7))
+        asyncio.run(demo.published(given, Console(file=told, width=200), 7))
 
     assert topics == ["x.calls", "x.visits", "x.feedback"]
     assert [(x.topic, x.key) for x in sent[:2]] == [("x.calls", b"0"), ("x.calls", b"1")]
@@ -226,7 +229,7 @@ def test_readiness_is_summed_up() -> None:
 
 def test_moments_of_today_are_booked_less_retracted() -> None:
     """Since midnight, and with a person; what is no such record is passed over."""
-    today = Today("", "moments", 1, NOW)
+    today = Today(Kafka(""), "moments", 1, NOW)
     told: list[tuple[int, str, str]] = [
         (NOW, "booked", "human"), (NOW - NOW % DAY, "booked", "human"), (NOW - NOW % DAY - 1, "booked", "human"), (NOW, "booked", "bot"),
         (NOW, "retracted", "human"),
@@ -298,11 +301,11 @@ def demonstrating(folder: Path, kafka: str, *arguments: str, **more: str) -> Ite
 
 
 def topics(kafka: str) -> set[str]:
-    """The names of all topics."""
+    """The names of all topics but those that Kafka makes for itself."""
 
     async def ask() -> set[str]:
         async with administrator(kafka) as admin:
-            return set(await admin.list_topics())
+            return {name for name in await admin.list_topics() if not name.startswith("__")}
 
     return asyncio.run(ask())
 

@@ -4,6 +4,7 @@ from typing import Final
 
 import pytest
 
+from streams.security import Security
 from streams.settings import BY_NAME, SETTINGS, Settings, rows
 
 NOON: Final = 1_767_614_400_000
@@ -26,6 +27,13 @@ def test_everything_is_read() -> None:
         "KARAR_BLOCKED": "0800, Front Desk,",
         "KARAR_TARGETS": "t.toml",
         "KARAR_BROKER": "one:9092, [::1]:9093",
+        "KARAR_BROKER_SECURITY": "sasl_ssl",
+        "KARAR_BROKER_CA": "ca.pem",
+        "KARAR_BROKER_CERTIFICATE": "us.pem",
+        "KARAR_BROKER_KEY": "key.pem",
+        "KARAR_BROKER_SASL": "plain",
+        "KARAR_BROKER_USER": "karar",
+        "KARAR_BROKER_PASSWORD": "silence",
         "KARAR_PREFIX": "test.eu",
         "KARAR_PARTITIONS": "64",
         "KARAR_REPLICATION": "3",
@@ -45,6 +53,10 @@ def test_everything_is_read() -> None:
 
     assert Settings.read(given) == Settings(
         pepper="hush", blocked=frozenset({"0800", "front desk"}), targets="t.toml", broker="one:9092,[::1]:9093", prefix="test.eu",
+        security=Security(
+            protocol="sasl_ssl", ca="ca.pem", certificate="us.pem", key="key.pem", mechanism="plain", user="karar",
+            password=given["KARAR_BROKER_PASSWORD"],
+        ),
         partitions=64, replication=3, adapters={"test.eu.calls": "asterisk-queue-log", "more": "events"}, clock=NOON, kept_days=30,
         web_host="127.0.0.1", web_port=0, web_token=given["KARAR_WEB_TOKEN"], birth_seconds=0.5, session_seconds=6.0,
         balance_seconds=0.0, alertmanagers=("http://one:9093", "https://two/alertmanager"), log="json", log_level="debug",
@@ -131,6 +143,7 @@ def test_what_cannot_be_is_refused_in_one_line_with_an_example(name: str, text: 
 def test_secrets_are_never_shown() -> None:
     """Neither by `karar settings` nor where the settings end up in a log."""
     given = {setting.name: "hush" for setting in SETTINGS if setting.secret}
+    given |= {"KARAR_BROKER_SECURITY": "sasl_ssl", "KARAR_BROKER_USER": "karar"}
 
-    assert [shown for name, shown, *_ in rows(given) if BY_NAME[name].secret] == ["********", "********"]
+    assert [shown for name, shown, *_ in rows(given) if BY_NAME[name].secret] == ["********"] * 3
     assert "hush" not in repr(Settings.read(given))

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from msgspec.structs import replace
 
 from streams.broker import BrokerError
-from streams.connection import reaching
+from streams.connection import ALLOW, reaching
 from streams.settings import Settings
 from streams.topics import Topic, check, create, inputs, problems, table
 from tests.command import Said, karar
@@ -129,7 +129,7 @@ def test_how_large_a_publishers_records_are_is_its_own_affair() -> None:
 
 def test_a_configuration_that_may_not_be_read_is_said() -> None:
     """What cannot be checked is not right."""
-    assert problems(OWN, 8, {}, Settings()) == [f"its {name} cannot be read; allow Karar to describe its configuration" for name in KEPT]
+    assert problems(OWN, 8, {}, Settings()) == [f"its {name} cannot be read; allow DescribeConfigs; {ALLOW}" for name in KEPT]
 
 
 # -- A real Kafka ------------------------------------------------------------------------------------------------------
@@ -241,14 +241,16 @@ def test_a_broker_that_is_not_there_is_one_line(tmp_path: Path, address: Callabl
 
 
 def test_what_is_no_kafka_is_one_line(tmp_path: Path, stranger: str) -> None:
-    """Somebody listens there, who is no Kafka."""
-    assert karar(tmp_path, "topics", KARAR_BROKER=stranger) == (1, "", missed(stranger))
+    """Somebody listens there, who is no Kafka, or one that wants to be talked to in another way."""
+    line = f"{stranger}: somebody is there who does not answer as Kafka; does this port want KARAR_BROKER_SECURITY=plaintext?"
+
+    assert karar(tmp_path, "topics", KARAR_BROKER=stranger) == (1, "", [f"karar: {line}"])
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (TopicAuthorizationFailedError("t"), "a:1: Kafka refused it: [Error 29] TopicAuthorizationFailedError: t"),
+        (TopicAuthorizationFailedError("t"), f"a:1: Kafka does not allow it: [Error 29] TopicAuthorizationFailedError: t; {ALLOW}"),
         (KafkaError(), "a:1: Kafka refused it: KafkaError"),
     ],
 )

@@ -7,7 +7,7 @@ import socket
 import struct
 import subprocess
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
@@ -111,7 +111,7 @@ class Broker:
         check_port(self.port)
         self.home.mkdir(parents=True, exist_ok=True)
         with locked(self.home) as lock:
-            (self.home / "kafka.properties").write_text(PROPERTIES.format(host=HOST, port=self.port, controller=free_port()), "ascii")
+            (self.home / "kafka.properties").write_text(self.properties(), "ascii")
             # Kafka writes this file last when it formats its data.
             if not (self.home / "data" / "meta.properties").exists():
                 self.format(lock)
@@ -150,11 +150,19 @@ class Broker:
         if self.temporary is not None:
             self.temporary.cleanup()
 
+    def properties(self) -> str:
+        """Kafka's configuration, the same for every start but for the controller's port."""
+        return PROPERTIES.format(host=HOST, port=self.port, controller=free_port())
+
+    def users(self) -> Sequence[str]:
+        """Options that give a new cluster its users: none here, where everybody on this machine may do everything."""
+        return ()
+
     def format(self, lock: int) -> None:
         """Prepares an empty data folder, as Kafka wants it."""
         # It must not begin with a hyphen, which Kafka's tool would take for an option.
         cluster = urlsafe_b64encode(b"\0" + token_bytes(15))[:22].decode()
-        tool = self.run(lock, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", "kafka.properties")
+        tool = self.run(lock, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", "kafka.properties", *self.users())
         try:
             status = tool.wait(START_SECONDS)
         except subprocess.TimeoutExpired:

@@ -13,11 +13,10 @@ from rich.text import Text
 
 from streams.app import specs
 from streams.broker import BrokerError
-from streams.connection import reaching
+from streams.connection import kafka_of, reaching
 from streams.core.series import HELD, REFUSED, SENT, SERIES, parted
 from streams.engine.audit import Examined, examine, unmoved
 from streams.engine.audit import Progress as Report
-from streams.engine.kafka import Kafka
 from streams.engine.stage import Place
 from streams.engine.takeover import Refused
 from streams.logs import hushed
@@ -73,7 +72,7 @@ async def audited(settings: Settings, report: Report) -> Audit:
     if problems := await check(settings):
         raise BrokerError(f"{problems[0]}; `karar topics` says what else is wrong")
     stages = specs(settings)
-    consumer = Kafka(settings.broker).consumer()
+    consumer = kafka_of(settings).consumer()
     with reaching(settings.broker):
         try:
             await consumer.start()

@@ -20,7 +20,7 @@ from rich.text import Text
 from streams.broker import BrokerError
 from streams.broker.kafka import check_port, free_port, serving
 from streams.commands.broker import interrupt
-from streams.connection import administrator
+from streams.connection import administrator, kafka_of
 from streams.demo import WorkerError
 from streams.demo.attendant import Attendant
 from streams.demo.centre import DAY, happenings
@@ -30,6 +30,7 @@ from streams.demo.screen import State, line, shown
 from streams.demo.today import Today
 from streams.logs import hushed
 from streams.publishing import sending
+from streams.security import NAMES as SECURITY
 from streams.settings import Settings, value
 from streams.topics import INPUTS, create, table
 
@@ -70,7 +71,7 @@ def publish(environment: Mapping[str, str], console: Console, seed: int) -> None
 
 async def published(settings: Settings, console: Console, seed: int) -> None:
     """The days that have been, then each event when its time comes; whoever starts it again starts another run."""
-    async with sending(settings.broker, [settings.topic(name) for name in INPUTS]) as sender:
+    async with sending(settings.broker, [settings.topic(name) for name in INPUTS], settings.security) as sender:
         now = wall()
         publisher = Publisher(sender, settings, happenings(now, seed, DAYS, f"-{now // 1000}"))
         await publisher.catch_up(now, lambda _: None, lambda: False)
@@ -81,7 +82,9 @@ async def published(settings: Settings, console: Console, seed: int) -> None:
 def worker_environment(environment: Mapping[str, str], address: str) -> dict[str, str]:
     """The settings of the demo's worker. On somebody's Kafka its topics have a name that nobody else has."""
     given = TELLING | dict(environment) | {"KARAR_BROKER": address, "KARAR_CLOCK": "wall", "KARAR_ADAPTERS": ""}
-    if value(environment, "KARAR_BROKER"):
+    if not value(environment, "KARAR_BROKER"):
+        given |= dict.fromkeys(SECURITY, "")  # ours has no passwords
+    else:
         given["KARAR_PREFIX"] = f"{value(environment, 'KARAR_PREFIX')}-demo-{token_hex(3)}"
     if environment.get("KARAR_WEB_PORT", "").strip() in {"", "0"}:
         given["KARAR_WEB_PORT"] = str(port_for(DEFAULT_PORT))
@@ -139,7 +142,7 @@ class Demo:
                 stack.push_async_callback(self.clear_up)
             await create(self.settings)
             topics = [self.settings.topic(name) for name in INPUTS]
-            sender = await stack.enter_async_context(sending(self.settings.broker, topics))
+            sender = await stack.enter_async_context(sending(self.settings.broker, topics, self.settings.security))
             publisher = Publisher(sender, self.settings, happenings(now := wall(), self.seed, DAYS))
             await self.publish_the_past(publisher, now)
             stack.push_async_callback(self.attendant.stop)
@@ -163,7 +166,7 @@ class Demo:
 
     async def go_live(self, publisher: Publisher, now: int, seconds: float | None) -> None:
         """Publishes, counts and shows, until it is stopped, the time is over, or something cannot go on."""
-        today = Today(self.settings.broker, self.settings.topic("moments"), self.settings.partitions, now)
+        today = Today(kafka_of(self.settings), self.settings.topic("moments"), self.settings.partitions, now)
         self.began = time.monotonic()
         tell(self.console, f"worker: {self.state.address}/ and {self.state.address}/metrics, its log: {self.attendant.log}")
         tell(self.console, f"the trial balance meanwhile: {self.audit()}")
@@ -246,7 +249,7 @@ class Demo:
     async def clear_up(self) -> None:
         """Nothing of the demo stays on somebody's Kafka."""
         with suppress(BrokerError):
-            async with administrator(self.settings.broker) as admin:
+            async with administrator(self.settings.broker, self.settings.security) as admin:
                 await admin.delete_topics(list(table(self.settings)))
 
 

@@ -174,16 +174,16 @@ def run(settings: Settings, path: str, intake: Intake, topics: dict[str, str], s
     route = partial(raw, topic=topics["calls"]) if intake.source.name == RAW else partial(canonical, topics=topics)
     with hushed("aiokafka"):
         try:
-            return asyncio.run(published(settings.broker, topics.values(), partial(Reader, path, intake, route, speed)))
+            return asyncio.run(published(settings, topics.values(), partial(Reader, path, intake, route, speed)))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
 
 
-async def published(address: str, topics: Iterable[str], reader_of: Callable[[], Reader]) -> Outcome:
+async def published(settings: Settings, topics: Iterable[str], reader_of: Callable[[], Reader]) -> Outcome:
     """Reads and sends, until the end or until stopped; returns when Kafka has everything. BrokerError, ValueError: one line."""
     started = time.perf_counter()
     reader = reader_of()
-    async with sending(address, topics) as sender, stopping(reader):
+    async with sending(settings.broker, topics, settings.security) as sender, stopping(reader):
         thread = asyncio.create_task(asyncio.to_thread(reader.read))
         try:
             line = await sent(reader, sender)

@@ -21,7 +21,8 @@ from streams.engine.engine import LEAVE_SECONDS, START_AGAIN, Engine
 from streams.engine.host import KararApp
 from streams.engine.watch import watch
 from streams.given import identity_of, settled_rules
-from streams.logs import configure
+from streams.logs import configure, hushed
+from streams.permissions import forbidden
 from streams.settings import Settings
 from streams.topics import check
 from streams.view import EngineView
@@ -52,8 +53,11 @@ def worker(environment: Mapping[str, str]) -> int:
     web: Any = app.web
     attach(web.web_app, EngineView(engine, settings.partitions), pages)
     try:
-        if problems := asyncio.run(checked(settings)):
-            raise BrokerError(f"{problems[0]}; `karar topics` creates what is missing and says what else is wrong")
+        with hushed("aiokafka"):
+            if problems := asyncio.run(checked(settings)):
+                raise BrokerError(f"{problems[0]}; `karar topics` creates what is missing and says what else is wrong")
+            if problems := asyncio.run(forbidden(settings, engine.specs.values())):
+                raise BrokerError(problems[0])
     except UnreachedError as error:
         log.critical("leaving, to be started again: %s", error)
         return START_AGAIN

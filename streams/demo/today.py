@@ -6,6 +6,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder
 
+from streams.engine.kafka import Kafka
+
 DAY: Final = 86_400_000
 WAIT_MS: Final = 500
 
@@ -24,16 +26,17 @@ READ: Final = Decoder(Told)
 class Today:
     """Moments of truth since midnight (UTC) of the day of ``now`` (ms): booked less retracted, as far as the topic has been read."""
 
-    def __init__(self, address: str, topic: str, partitions: int, now: int) -> None:
-        self.address, self.places = address, [TopicPartition(topic, n) for n in range(partitions)]
+    def __init__(self, kafka: Kafka, topic: str, partitions: int, now: int) -> None:
+        self.kafka, self.places = kafka, [TopicPartition(topic, n) for n in range(partitions)]
         self.midnight = now - now % DAY
         self.number = 0
 
     async def run(self) -> None:
         """Reads on and on."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.address, enable_auto_commit=False, isolation_level="read_committed", auto_offset_reset="earliest"
-        )
+            bootstrap_servers=self.kafka.bootstrap, enable_auto_commit=False, isolation_level="read_committed",
+            auto_offset_reset="earliest", **self.kafka.security,
+        )  # fmt: skip
         await consumer.start()
         try:
             consumer.assign(self.places)

@@ -5,6 +5,8 @@ from functools import partial
 from typing import Any, Final
 
 from faust.app.base import App
+from faust.auth import SASLCredentials, SSLCredentials
+from faust.types.auth import CredentialsT
 
 from streams.engine.engine import Engine
 from streams.engine.slices import Slice
@@ -33,7 +35,8 @@ def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
     """
     session = engine.kafka.session
     app = KararApp(
-        name, broker=f"karar://{engine.kafka.bootstrap}", store="memory://", topic_partitions=1, topic_disable_leader=True,
+        name, broker=f"karar://{engine.kafka.bootstrap}", broker_credentials=credentials(engine.kafka.security),
+        store="memory://", topic_partitions=1, topic_disable_leader=True,
         topic_allow_declare=False, consumer_auto_offset_reset="earliest", broker_session_timeout=session,
         broker_heartbeat_interval=min(1.0, session / 6), broker_request_timeout=max(20.0, 2 * session),
         broker_rebalance_timeout=max(30.0, 2 * session), broker_max_poll_interval=NEVER_IDLE,
@@ -48,6 +51,16 @@ def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
     app.task()(partial(mirror, engine))
     app.task()(partial(trim, engine))
     return app
+
+
+def credentials(security: Mapping[str, Any]) -> CredentialsT | None:
+    """What aiokafka is given, in Faust's words: it gives the same to its consumer and its producer."""
+    if "sasl_mechanism" not in security:
+        return SSLCredentials(security["ssl_context"]) if "ssl_context" in security else None
+    return SASLCredentials(
+        username=security["sasl_plain_username"], password=security["sasl_plain_password"],
+        mechanism=security["sasl_mechanism"], ssl_context=security.get("ssl_context"),
+    )  # fmt: skip
 
 
 def declare(app: KararApp, name: str, sources: tuple[str, ...]) -> None:

@@ -28,7 +28,7 @@ class Kafka:
 
     bootstrap: str
     session: float = 10.0
-    security: Mapping[str, Any] = field(default_factory=dict)
+    security: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def administrator(self) -> AIOKafkaAdminClient:
         """A client for topics."""

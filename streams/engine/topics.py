@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import for_code
+from aiokafka.errors import TopicAuthorizationFailedError, for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
@@ -28,6 +28,9 @@ class Uuid(AbstractType[bytes]):
 
 
 NO_ID = bytes(16)
+READ, WRITE, DELETE = 3, 4, 6
+"""Operations of the protocol, which are bits where it says what is allowed."""
+NOT_SAID = -(1 << 31)
 TEXT = CompactString("utf-8")
 
 
@@ -89,12 +92,12 @@ class MetadataWithIdsRequest(Request[MetadataWithIdsRequestStruct]):
 
     API_KEY = 3
 
-    def __init__(self, names: list[str]) -> None:
-        self.names = names
+    def __init__(self, names: list[str], *, operations: bool = False) -> None:
+        self.names, self.operations = names, operations
 
     def build(self, request_struct_class: type[MetadataWithIdsRequestStruct]) -> MetadataWithIdsRequestStruct:
         """The request in its only version."""
-        return request_struct_class([(NO_ID, name, {}) for name in self.names], False, False, {})  # noqa: FBT003 - in the order of the schema
+        return request_struct_class([(NO_ID, name, {}) for name in self.names], False, self.operations, {})  # noqa: FBT003 - in the order of the schema
 
 
 class Topic(NamedTuple):
@@ -113,3 +116,12 @@ async def describe(client: AIOKafkaClient, names: list[str]) -> dict[str, Topic]
             raise for_code(error)(f"topic {name}")
         found[name] = Topic(topic_id.hex(), len(partitions))
     return found
+
+
+async def allowed(client: AIOKafkaClient, names: list[str]) -> dict[str, int | None]:
+    """The operations that we may do on topics, as bits; 0 where we may not even see one, None where the broker does not say."""
+    response: Any = await client.send(client.get_random_node(), MetadataWithIdsRequest(names, operations=True))
+    return {
+        name: 0 if error == TopicAuthorizationFailedError.errno else None if error or operations == NOT_SAID else operations
+        for error, name, _, _, _, operations, *_ in response.topics
+    }
