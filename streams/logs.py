@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TextIO
 
+from aiohttp.http_exceptions import HttpProcessingError
 from aiokafka.errors import NotEnoughReplicasError
 
 from streams.settings import LogFormat, LogLevel
@@ -74,8 +75,9 @@ def benign(record: logging.LogRecord) -> str:
 
 
 def discreet(record: logging.LogRecord) -> bool:
-    """Whether a record can have no secret in it."""
-    return record.name != TALKATIVE or record.levelno > logging.DEBUG
+    """Whether a record can have no secret in it, and no customer: aiohttp tells of a request that it cannot read what was in it."""
+    unreadable = record.exc_info is not None and isinstance(record.exc_info[1], HttpProcessingError)
+    return not unreadable and (record.name != TALKATIVE or record.levelno > logging.DEBUG)
 
 
 class JsonLines(logging.Formatter):

@@ -20,6 +20,7 @@ from streams.asked import RefusalError, check_access, check_head, check_paramete
 from streams.chains import SORTS, Ranking, account_of, keys_of, liveliest, told
 from streams.core.identity import STRONGEST_FIRST, Identity
 from streams.core.targets import Rules
+from streams.doors import Doors
 from streams.engine.ledger import Served
 from streams.exposition import END, OPENMETRICS, TEXT, Exposition, collected, compressed, pieces
 
@@ -117,12 +118,12 @@ class Pages(Struct, frozen=True):
 
 def attach(web_app: web.Application, view: View, pages: Pages) -> None:
     """Lets a web application answer with these pages, and with nothing else."""
-    site = Site(view, pages)
+    site, doors = Site(view, pages), Doors()
 
     @web.middleware
     async def answer(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
         del handler
-        return await site.answer(request)
+        return await doors.answer(request, site.answer, full)
 
     web_app.middlewares.insert(0, answer)
 
@@ -273,6 +274,12 @@ class Site:
     async def index(self, _: web.Request) -> web.Response:
         """The list of addresses."""
         return web.Response(text=INDEX, content_type="text/html", headers=HEADERS)
+
+
+def full() -> web.Response:
+    """What is said while too many are being answered."""
+    line = "too many are being answered at this moment: ask again"
+    return json({"error": line}, HTTPStatus.SERVICE_UNAVAILABLE, {hdrs.RETRY_AFTER: "1"})
 
 
 def json(content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -16,11 +16,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
+from yarl import URL
 
 from schemas.events import Event
 from streams.core.identity import Identity
 from streams.core.series import joined
 from streams.core.targets import Rules
+from streams.doors import Runner
 from streams.engine.ledger import Served
 from streams.exposition import served_of
 from streams.replay import Replay
@@ -254,12 +256,12 @@ async def test_every_scrape_sees_what_was_committed_meanwhile() -> None:
 
 @pytest.mark.parametrize("path", ["/metrics", "/chains"])
 async def test_who_goes_away_meanwhile_troubles_nobody(path: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A scraper that gave up is no error, and the next one is answered. The server is run as Faust runs it."""
+    """A scraper that gave up is no error, and the next one is answered. The server is run as a worker runs it."""
     worker, app = told(*(call(f"c{n}", phone=str(n)).queued(0, "A") for n in range(200))), web.Application()
     (one,) = worker.served().values()
     one.series |= {joined(("talk_seconds", "call", f"team {n}")): {"0": (1, 0)} for n in range(3_000)}
     attach(app, worker, Pages(IDENTITY, RULES, registry()))
-    runner = web.AppRunner(app, access_log=None)
+    runner = Runner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
@@ -578,6 +580,17 @@ async def test_there_is_nothing_else(path: str) -> None:
         said = await answer(client, path, 400 if path == "/chains/" else 404)
 
     assert set(said) == {"error"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/chains/%0d%0aX-Evil:%201", "/chains?sort=%0d%0aX-Evil:%201", "/metrics?name[]=%0d%0aX-Evil:%201", "/nowhere%0d%0aX-Evil:%201"],
+)
+async def test_nothing_of_a_question_gets_into_the_head_of_the_answer(path: str) -> None:
+    """Line feeds that somebody has put into an address stay where they are, and what is wrong with it is said without it."""
+    async with asked(told(CALL)) as client, client.get(URL(path, encoded=True)) as response:
+        assert "X-Evil" not in response.headers
+        assert "X-Evil" not in await response.text()
 
 
 async def test_representatives_are_still_to_come() -> None:

@@ -17,6 +17,7 @@ from streams.app import app_of
 from streams.broker import BrokerError
 from streams.broker.kafka import free_port
 from streams.connection import UnreachedError
+from streams.doors import Runner
 from streams.engine.engine import LEAVE_SECONDS, START_AGAIN, Engine
 from streams.engine.host import KararApp
 from streams.engine.watch import watch
@@ -42,16 +43,17 @@ many times as many objects are young by then."""
 def worker(environment: Mapping[str, str]) -> int:
     """Runs until SIGTERM or SIGINT; the exit status: 0, or 70 for "start me again". ValueError, BrokerError: one line."""
     settings = Settings.read(environment)
-    disable_created_metrics()  # type: ignore[no-untyped-call] # METRICS.md, Ledger habits: off by default
     rules = settled_rules(settings)
     port = settings.web_port or free_port()
     app = app_of(settings, web={"web_port": port, "web_bind": settings.web_host, "web_cors_options": None})
     engine = app.engine
+    disable_created_metrics()  # type: ignore[no-untyped-call] # METRICS.md, Ledger habits: off by default
     configure(settings.log, settings.log_level, lambda kind: engine.meters.counters["kafka_retries_total"].labels(kind).inc())
     pages = Pages(identity_of(settings), rules, engine.meters.registry, settings.web_token)
     engine.meters.build.labels(version("karar"), rules.version).set(1)
     web: Any = app.web
     attach(web.web_app, EngineView(engine, settings.partitions), pages)
+    web._runner = Runner(web.web_app)  # noqa: SLF001 - Faust's own has no limits; held by tests/test_doors.py
     try:
         with hushed("aiokafka"):
             if problems := asyncio.run(checked(settings)):
