@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 KAFKA ?= 4.3.1
+SBOM ?= build/sbom.cdx.json
 BESIDE_STREAMS := org.slf4j:slf4j-simple:1.7.36+com.fasterxml.jackson.core:jackson-databind:2.21.2+org.eclipse.jdt:ecj:3.44.0
 
 # Karar as it is deployed has a compiled core; where there is no compiler the same code runs as it stands.
@@ -13,10 +14,10 @@ as_deployed := $(if $(compiler),PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/comp
 missing = $(if $(wildcard $(1)),,$(error $@: $(2)))
 is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 
-.PHONY: help venv demo test lint bench bench-peers compiled shuffles ops-test soak schemas dashboards mutation constraints jars clean
+.PHONY: help venv demo test lint bench bench-peers compiled shuffles ops-test soak schemas dashboards mutation constraints audit-dependencies sbom jars clean
 
 help: ## list what can be made
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## real Kafka, a worker and a simulated contact center, live (ARGS="--for 60 --seed 7")
 	@$(BIN)/karar demo $(ARGS)
@@ -74,6 +75,14 @@ constraints: $(STAMP) ## pin what pyproject.toml asks for (UPGRADE=--upgrade: th
 	@$(BIN)/uv pip compile tests/bench/peers/requirements.in --universal --python-version 3.11 --no-config --quiet $(UPGRADE) \
 		--generate-hashes --no-annotate --custom-compile-command "make constraints" --output-file tests/bench/peers/requirements.txt
 	@if grep -n '://' constraints.txt tests/bench/peers/requirements.txt; then echo "a pinned list names a host" >&2; exit 1; fi
+
+audit-dependencies: $(STAMP) ## known vulnerabilities of what constraints.txt pins; left out where the registry does not answer
+	@$(BIN)/python -m deploy.dependencies.audit
+
+sbom: $(STAMP) ## a CycloneDX bill of materials of .venv: all that Karar is built, tested and run with (SBOM=build/sbom.cdx.json)
+	@mkdir -p $(dir $(SBOM))
+	@$(BIN)/cyclonedx-py environment .venv --pyproject pyproject.toml --output-reproducible --validate --output-file $(SBOM)
+	@echo "sbom: $(SBOM)"
 
 # Only whoever pins needs jgo's command line: it is no dependency, and gets a Maven repository of its own.
 jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker`, and of Kafka Streams for `make bench-peers` (KAFKA=4.3.1)

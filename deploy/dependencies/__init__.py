@@ -1,0 +1,1 @@
+"""Dependencies from outside: what is known of them."""
