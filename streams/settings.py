@@ -22,6 +22,7 @@ LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:,\[\]]+):(\d{1,5})")
 TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]+")
+SIGNED_IN: Final = re.compile(r"\S*:\S*@")
 LONGEST_PREFIX: Final = 200
 LONGEST_TOPIC: Final = 249
 HIGHEST_PORT: Final = 65_535
@@ -145,10 +146,15 @@ def rows(environment: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
     """Every setting as (name, value, source, meaning), secrets masked."""
     table = []
     for setting in SETTINGS:
-        shown = value(environment, setting.name)
+        given = value(environment, setting.name)
         source = "environment" if environment.get(setting.name, "").strip() else "default"
-        table.append((setting.name, MASK if setting.secret and shown else shown, source, setting.meaning))
+        table.append((setting.name, MASK if setting.secret and given else shown(given), source, setting.meaning))
     return table
+
+
+def shown(address: str) -> str:
+    """Addresses as they may be told: without user and password, where one has put them there."""
+    return SIGNED_IN.sub(f"{MASK}@", address)
 
 
 def instant_of(text: str, where: str) -> int:
@@ -201,7 +207,7 @@ def one_of(environment: Mapping[str, str], name: str, *known: str) -> str:
 
 def addresses(environment: Mapping[str, str], name: str) -> str:
     """One broker's address or several, comma-separated; where `karar broker` listens if there is none. ValueError: one line."""
-    given = [address.strip() for address in value(environment, name).split(",")]
+    given = [address.strip() for address in without_user(environment, name, LOCAL_BROKER).split(",")]
     if given == [""]:
         return LOCAL_BROKER
     for address in given:
@@ -209,6 +215,14 @@ def addresses(environment: Mapping[str, str], name: str) -> str:
         if match is None or not 0 < int(match[1]) <= HIGHEST_PORT:
             raise ValueError(f"{name}: {address!r} is no host:port such as {LOCAL_BROKER}")
     return ",".join(given)
+
+
+def without_user(environment: Mapping[str, str], name: str, example: str) -> str:
+    """Addresses that name nobody who signs in, because they are logged. ValueError: one line, without them."""
+    given = value(environment, name)
+    if "@" in given:
+        raise ValueError(f"{name}: has a user in it, and logs would tell the password; leave both out, as in {example}")
+    return given
 
 
 def topic_name(given: str, where: str, example: str, longest: int = LONGEST_TOPIC) -> str:
@@ -223,7 +237,8 @@ def topic_name(given: str, where: str, example: str, longest: int = LONGEST_TOPI
 
 def sites(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
     """Addresses of web servers, none at all where nothing is set. ValueError: one line."""
-    given = [address.strip().rstrip("/") for address in value(environment, name).split(",") if address.strip()]
+    text = without_user(environment, name, "http://alertmanager:9093")
+    given = [address.strip().rstrip("/") for address in text.split(",") if address.strip()]
     for address in given:
         if not is_site(address):
             raise ValueError(f"{name}: {address!r} is no address such as http://alertmanager:9093")

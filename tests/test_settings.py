@@ -126,6 +126,13 @@ REFUSED: Final = [
         ("KARAR_ALERTMANAGER", address, f"{address!r} has the path of an API; leave it out, as in http://alertmanager:9093")
         for address in ("http://a:9093/api/v2/alerts", "https://a/prefix/api/v1", "http://a/api")
     ),
+    *(
+        (name, address, f"has a user in it, and logs would tell the password; leave both out, as in {example}")
+        for name, address, example in (
+            ("KARAR_ALERTMANAGER", "http://one:9093,http://u:p,w@two:9093", "http://alertmanager:9093"),
+            ("KARAR_BROKER", "sasl_ssl://u:p@kafka:9092", "127.0.0.1:9092"),
+        )
+    ),
     ("KARAR_LOG", "xml", "'xml' does not exist; there are: console, json"),
     ("KARAR_LOG_LEVEL", "loud", "'loud' does not exist; there are: debug, info, warning, error"),
 ]  # fmt: skip
@@ -147,3 +154,12 @@ def test_secrets_are_never_shown() -> None:
 
     assert [shown for name, shown, *_ in rows(given) if BY_NAME[name].secret] == ["********"] * 3
     assert "hush" not in repr(Settings.read(given))
+
+
+@pytest.mark.parametrize("name", ["KARAR_BROKER", "KARAR_ALERTMANAGER", "KARAR_MAVEN_REPOSITORY"])
+@pytest.mark.parametrize("password", ["hush", "hu,sh", "hu@sh", "hu/sh"])
+def test_a_password_in_an_address_is_not_shown(name: str, password: str) -> None:
+    """Where it does not belong it may stand all the same: `karar settings` prints its table before it refuses."""
+    (told,) = [value for row, value, *_ in rows({name: f"http://one/,https://user:{password}@two/x"}) if row == name]
+
+    assert told == "********@two/x"
