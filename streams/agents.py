@@ -1,5 +1,6 @@
 """The two stages as the engine runs them: receive, call what is pure, send. One object for each shard, made anew when it opens."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from schemas.events import Event, Reset
 from schemas.records import Interaction, Moved
 from schemas.sources import Source
 from schemas.sources.canonical import CanonicalEvents
-from streams.core.assemble import ASSEMBLING, RESETS, Assemble, key_of
+from streams.core.assemble import ASSEMBLING, MAX_EVENTS, RESETS, Assemble, key_of
 from streams.core.identity import Identity
 from streams.core.journal import Journal, amounts
 from streams.core.step import DEAD_LETTERS, NOW, Change, Output, Waiting, due_of, open_of, waiting_of
@@ -16,11 +17,16 @@ from streams.core.stitch import Stitch, decode
 from streams.core.targets import COUNTING_RULES, KEPT, Rules
 from streams.engine.murmur import partition_of
 from streams.engine.stage import Batch, Place, Record
+from streams.logs import masked
+
+log = logging.getLogger(__name__)
 
 FORWARD: Final = "forward"
 LONGEST: Final = 1 << 20
 LONGEST_LETTER: Final = 8 << 20
 LONGEST_WHERE: Final = 200
+REMEMBERED: Final = 10_000
+"""So many interactions that were cut are remembered as told; then they may be told again."""
 
 
 class Shared:
@@ -61,6 +67,7 @@ class AssembleStage(Shared):
         self.assemble = Assemble(identity, kept)
         self.adapters, self.forward = {forward: CanonicalEvents(), **adapters}, forward
         self.partition, self.partitions, self.longest = partition, partitions, longest
+        self.cut: set[bytes] = set()
 
     def remembers(self, topic: str) -> int:
         """How many records before its position the reading of a topic depends on."""
@@ -129,7 +136,19 @@ class AssembleStage(Shared):
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:
         """All that follows from events for one interaction, or for the shard's resets."""
-        return self.assemble.step(key, old, records, now)
+        change = self.assemble.step(key, old, records, now)
+        if change.counts and ("truncated_total", "events") in change.counts:
+            self.tell_cut(key)
+        return change
+
+    def tell_cut(self, key: bytes) -> None:
+        """Says once of an interaction that its events beyond the limit are not folded; every further one is counted."""
+        if key in self.cut:
+            return
+        if len(self.cut) >= REMEMBERED:
+            self.cut.clear()
+        self.cut.add(key)
+        log.warning("interaction %s has more than %d events: the others are not folded", masked(key), MAX_EVENTS)
 
     def share(self, key: bytes, value: bytes) -> None:
         """Takes the shard's resets."""
@@ -176,7 +195,10 @@ class StitchStage(Shared):
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:
         """All that follows from interactions for one customer."""
-        return self.stitch.step(key, old, records, now, max(self.wall, now))
+        change = self.stitch.step(key, old, records, now, max(self.wall, now))
+        if change.counts and ("truncated_total", "links") in change.counts:
+            log.warning("customer %s has a chain of more than %d links: another goes on", masked(key), self.stitch.rules.max_links)
+        return change
 
     def share(self, key: bytes, value: bytes) -> None:
         """Nothing is shared."""

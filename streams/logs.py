@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, Final, NamedTuple, TextIO
 
 from aiohttp.http_exceptions import HttpProcessingError
@@ -112,6 +113,11 @@ class ConsoleLines(logging.Formatter):
         if record.exc_info and logging.getLogger().isEnabledFor(logging.DEBUG):
             return f"{line}\n{self.formatException(record.exc_info)}"
         return line
+
+
+def masked(key: bytes) -> str:
+    """A key as a log may name it: whoever reads of it twice sees that it is the same, and not whose it is."""
+    return blake2b(key, digest_size=4).hexdigest()
 
 
 def moment(record: logging.LogRecord) -> datetime:

@@ -94,10 +94,11 @@ def losses(replay: Replay) -> str:
     """What was read and could not be counted, by reason."""
     ahead = replay.counts["after_now_total",]
     late = sum(n for key, n in replay.counts.items() if key[0] == "too_late_total" or key[-1] == "too_late")
-    truncated = sum(n for key, n in replay.counts.items() if key[0] == "truncated_total")
+    truncated, cut = replay.counts["truncated_total", "events"], replay.counts["truncated_total", "links"]
     told = (
         f"{late:,} events came too late and are not counted" if late else "",
         f"{truncated:,} events are beyond what one interaction may have and are not counted" if truncated else "",
+        f"{cut:,} times a chain had as many links as one may have, and another goes on" if cut else "",
         f"{ahead:,} events are after that instant and are counted all the same" if ahead else "",
     )
     return "; ".join(filter(None, told))

@@ -122,6 +122,8 @@ class Rules:
     excessive: int = 3
     excessive_window: int = 24 * HOUR
     wrap_up_limit: int = 15 * MINUTE
+    max_events: int = 1000
+    max_links: int = 1000
 
 
 DEFAULTS = Rules()
@@ -297,6 +299,22 @@ def total_length(spans: list[list[int | None]]) -> int:
 def content(event: Event) -> bytes:
     """'Content is everything but `sequence`, as JSON with sorted keys and without defaults'."""
     return msgspec.json.encode(msgspec.structs.replace(event, sequence=0), order="sorted")
+
+
+def bounded(events: Iterable[Event], rules: Rules) -> list[Event]:
+    """'At most 1,000 events of an interaction …: lifecycle events before others, of both the first in order, of equal ones the highest'."""
+    groups: dict[tuple[str, str], dict[tuple[str, bytes], Event]] = {}
+    for event in events:
+        name = "" if isinstance(event, ev.Reset) else f"/{event.interaction_id}"
+        group, place = groups.setdefault((event.source, name), {}), (event.id, content(event))
+        if place not in group or event.sequence < group[place].sequence:
+            group[place] = event
+    kept: list[Event] = []
+    for (_, name), group in groups.items():
+        highest_first = sorted(group.values(), key=lambda e: (e.revision, e.updated_at, content(e)), reverse=True)
+        in_order = sorted(highest_first, key=lambda e: (isinstance(e, NOT_LIFECYCLE), ordered(e)))
+        kept += in_order[: rules.max_events] if name else in_order
+    return kept
 
 
 def selected(events: Iterable[Event]) -> list[Event]:
@@ -1002,7 +1020,7 @@ def apply_now(c: Interaction, now: int) -> None:
 
 def empty_interactions(events: Iterable[Event], rules: Rules) -> list[Interaction]:
     """The events that count, by interaction, in order; nothing folded yet."""
-    chosen = selected(events)
+    chosen = selected(bounded(events, rules))
     resets: dict[str, list[Key]] = {}  # by source, in order
     groups: dict[tuple[str, str], list[Event]] = {}
     for event in chosen:
@@ -1378,6 +1396,7 @@ class Chain:
     key: tuple[str, ...]
     members: list[Interaction]
     case_id: str = ""
+    full: bool = False
 
     @property
     def id(self) -> str:
@@ -1388,6 +1407,16 @@ class Chain:
     def activity(self) -> int:
         """Max *active until* of its members."""
         return max(c.active_until for c in self.members)
+
+    @property
+    def links(self) -> int:
+        """Those of its members together."""
+        return sum(links_brought(c) for c in self.members)
+
+
+def links_brought(c: Interaction) -> int:
+    """'Its queue entries, main touches, handovers and works, at least 1'."""
+    return max(1, len(c.entries) + len(c.mains) + len(c.handovers) + len(c.works))
 
 
 def chain_key(c: Interaction) -> tuple[str, ...]:
@@ -1406,27 +1435,33 @@ def place(same_key: list[Chain], c: Interaction, rules: Rules) -> None:
     """With a case id → the chain of that case. Without → … the one active last, ties by smaller chain id; none → a new chain.
 
     `same_key`: the chains so far of its key. 'With neither case nor known customer: always a chain of its own, and no other joins it
-    by time': its key, a ticket or the interaction, is no other's but such ones.
+    by time': its key, a ticket or the interaction, is no other's but such ones. 'The first that does not fit makes it full'.
     """
     if c.case_id:
-        fitting = [chain for chain in same_key if chain.case_id == c.case_id]
+        fitting = [chain for chain in same_key if chain.case_id == c.case_id and not chain.full]
     elif is_known(c):
-        fitting = [chain for chain in same_key if chain.activity + rules.chain_gap >= c.start]
+        fitting = [chain for chain in same_key if chain.activity + rules.chain_gap >= c.start and not chain.full]
     else:
         fitting = []
-    if fitting:
-        min(fitting, key=lambda chain: (-chain.activity, chain.id)).members.append(c)
+    chosen = min(fitting, key=lambda chain: (-chain.activity, chain.id), default=None)
+    if chosen is not None and chosen.links + links_brought(c) > rules.max_links:
+        chosen.full = True
+        chosen = None
+    if chosen is not None:
+        chosen.members.append(c)
     else:
         same_key.append(Chain(key=chain_key(c), members=[c], case_id=c.case_id))
 
 
-def join_linked(found: list[Chain], interactions: list[Interaction]) -> list[Chain]:
-    """Then `linked`: the chains of both interactions of one key become one, unless both have a case."""
+def join_linked(found: list[Chain], interactions: list[Interaction], rules: Rules) -> list[Chain]:
+    """Then `linked`: the chains of both interactions of one key become one, unless both have a case, or too many links together."""
     chain_of = {c.key: chain for chain in found for c in chain.members}
     linked = [(placement(c), ordered(e), c.key, e) for c in interactions for e in c.events if isinstance(e, ev.Linked)]
     for _, _, key, event in sorted(linked, key=lambda one: one[:2]):
         here, there = chain_of[key], chain_of.get(interaction_key(event.to_source or event.source, event.to_interaction_id))
         if there is None or there is here or there.key != here.key or (here.case_id and there.case_id):
+            continue
+        if here.links + there.links > rules.max_links:
             continue
         here.members = sorted(here.members + there.members, key=placement)
         here.case_id = here.case_id or there.case_id
@@ -1440,7 +1475,7 @@ def chains_of(interactions: list[Interaction], rules: Rules) -> list[Chain]:
     by_key: dict[tuple[str, ...], list[Chain]] = {}
     for c in sorted(interactions, key=placement):
         place(by_key.setdefault(chain_key(c), []), c, rules)
-    found = join_linked([chain for same_key in by_key.values() for chain in same_key], interactions)
+    found = join_linked([chain for same_key in by_key.values() for chain in same_key], interactions, rules)
     return sorted(found, key=lambda chain: chain.id)
 
 

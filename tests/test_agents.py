@@ -25,6 +25,7 @@ from streams.core.step import Output
 from streams.core.targets import Rules, parse
 from streams.engine.murmur import partition_of
 from streams.engine.stage import RESERVED, SHARED, Batch, Stage
+from streams.logs import masked
 from streams.replay import Replay
 from streams.simulate import simulate
 from tests.chaos import chaos
@@ -70,7 +71,7 @@ def test_both_are_what_the_engine_asks_for() -> None:
     """The contract is `streams.engine.stage`; mypy holds the rest of it."""
     stages: list[Stage] = [stage(), StitchStage(Rules())]
 
-    assert [(s.rules, s.counting) for s in stages] == [("assemble-1", 1), (Rules().version, 1)]
+    assert [(s.rules, s.counting) for s in stages] == [("assemble-1", 1), (Rules().version, 2)]
     assert StitchStage(parse('[queues]\nA = "front"')).rules != Rules().version
 
 
@@ -387,3 +388,35 @@ def test_a_shard_that_is_opened_anew_goes_on_where_the_other_stopped() -> None:
     host.finish(instant(40))
 
     assert host.net()["queue_exits_total\x1fcall\x1fA\x1funknown", ""] == 20
+
+
+def test_an_interaction_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Truncation is counted each time and logged once, with the key masked; past what is remembered it may be told again."""
+    monkeypatch.setattr(agents, "REMEMBERED", 1)
+    here = stage()
+    many = [replace(next(iter(MINE)), id=f"e{n}", at=instant(n)) for n in range(1_001)]
+    key, other_key = key_of(MINE.events[0]), b"pbx\x1fother"
+    full = here.step(key, None, many, LATER)
+    more = here.step(key, full.value, [replace(many[0], id="more", at=instant(2_000))], LATER)
+
+    assert full.counts["truncated_total", "events"] == more.counts["truncated_total", "events"] == 1
+    assert caplog.messages == [f"interaction {masked(key)} has more than 1000 events: the others are not folded"]
+    here.step(other_key, None, many, LATER)
+    here.step(key, full.value, [replace(many[0], id="more", at=instant(2_000))], LATER)
+    assert [message.split()[1] for message in caplog.messages] == [masked(key), masked(other_key), masked(key)]
+
+
+def test_a_chain_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """When it is cut, and not with whatever comes later."""
+    here = StitchStage(Rules(max_links=3))
+    stories = [call(f"c{n}", phone="1").queued(n, "A").answered(n + 5, "ann") for n in range(3)]
+    (records,) = interactions([x for story in stories for x in story]).values()
+    value: bytes | None = None
+    cuts = []
+    for record in records:
+        change = here.step(CUSTOMER, value, [replace(record, version=1)], LATER)
+        cuts.append(change.counts.get(("truncated_total", "links"), 0))
+        value = change.value
+
+    assert cuts == [0, 1, 1]
+    assert caplog.messages == [f"customer {masked(CUSTOMER)} has a chain of more than 3 links: another goes on"] * 2

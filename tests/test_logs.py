@@ -15,7 +15,7 @@ import pytest
 from aiokafka.errors import NotEnoughReplicasError, NotLeaderForPartitionError
 from aiokafka.structs import TopicPartition
 
-from streams.logs import BENIGN, UNVERIFIED, Benign, configure, hushed
+from streams.logs import BENIGN, UNVERIFIED, Benign, configure, hushed, masked
 from streams.settings import LogFormat, LogLevel
 
 RETRY: Final = BENIGN[0]
@@ -214,6 +214,12 @@ def test_the_same_words_of_somebody_else_are_told() -> None:
     logging.getLogger("streams.engine").warning(BENIGN[1].text, "karar")
 
     assert (len(log.lines), log.counted) == (1, {})
+
+
+def test_a_key_in_the_log_is_the_same_one_and_nobodys() -> None:
+    """Never a customer, an interaction or a phone number in a log; who is told of twice can be seen to be the same."""
+    assert masked(b"pbx\x1f+49301234567") == masked(b"pbx\x1f+49301234567") != masked(b"pbx\x1f+49301234568")
+    assert len(masked(b"x")) == 8
 
 
 def test_without_a_stream_it_is_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,7 +146,7 @@ def late_letters(records: Iterable[e.Event]) -> tuple[Output, ...]:
 def unite(known: Sequence[e.Event], records: Iterable[e.Event], now: int, counts: dict[tuple[str, ...], int]) -> list[Any]:
     """The union of a set of events and more of them, in order, counted by what became of each.
 
-    Bounded: the first ones stay, lifecycle events before all others.
+    Bounded: the first ones stay, lifecycle events before all others; of revisions at the same place the highest.
     """
     events = list(known)
     ids = {x.id for x in known}
@@ -162,6 +162,9 @@ def unite(known: Sequence[e.Event], records: Iterable[e.Event], now: int, counts
     events.sort(key=e.ordered)
     if len(events) > MAX_EVENTS:
         counts["truncated_total", "events"] = len(events) - MAX_EVENTS
+        if len({x.id for x in events}) < len(events):
+            events.sort(key=rank, reverse=True)
+            events.sort(key=e.ordered)
         events = sorted(events, key=lambda x: type(x) in NOT_LIFECYCLE)[:MAX_EVENTS]
         events.sort(key=e.ordered)
     return events

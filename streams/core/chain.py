@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from schemas.records import Interaction
 from streams.core.links import Link
 from streams.core.reading import Facts, Reading
 from streams.core.targets import CASE_GAP, CHAIN_GAP
@@ -25,22 +26,27 @@ class Chain:
     """One customer's contacts and work in one matter, in order of start.
 
     ``activity`` is the last known instant of any of them, of one that goes on that of its presumed end: a chain does not close before.
+    ``links`` is bounded: a chain is ``full`` once a contact did not fit, and the next chain goes on; ``cuts``: how often something that
+    belongs here stayed outside.
     ``told``: what it tells, and ``signed``: what its public record says, where that has been read (`streams.core.facts.Account`).
     """
 
-    __slots__ = ("activity", "case_id", "id", "readings", "signed", "told")
+    __slots__ = ("activity", "case_id", "cuts", "full", "id", "links", "readings", "signed", "told")
 
     def __init__(self, first: Reading) -> None:
         self.id = first.record.key
         self.case_id = first.record.case_id
         self.readings = [first]
         self.activity = first.record.active_until
+        self.links = links_of(first.record)
+        self.full, self.cuts = False, 0
         self.told: Told | None = None
         self.signed: Signature | None = None
 
     def take(self, reading: Reading) -> None:
         """The next contact of this chain."""
         self.readings.append(reading)
+        self.links += links_of(reading.record)
         self.activity = max(self.activity, reading.record.active_until)
 
     def join(self, other: "Chain") -> None:
@@ -49,6 +55,16 @@ class Chain:
         self.id = self.readings[0].record.key
         self.case_id = self.case_id or other.case_id
         self.activity = max(self.activity, other.activity)
+        self.links += other.links
+        self.full, self.cuts = self.full or other.full, self.cuts + other.cuts
+
+    def fits(self, record: Interaction, limit: int) -> bool:
+        """Whether a contact may still join; the first that may not makes the chain full."""
+        if self.full:
+            return False
+        if self.links + links_of(record) > limit:
+            self.full, self.cuts = True, self.cuts + 1
+        return not self.full
 
     def read(self) -> None:
         """Reads what of its contacts has not been read yet."""
@@ -73,15 +89,23 @@ def order(reading: Reading) -> tuple[int, int, str]:
     return record.start, record.sequence, record.key
 
 
-def place(readings: Iterable[Reading]) -> list[Chain]:
-    """The chains of one customer. Cases are never joined with one another; a contact without one follows the last activity."""
+def links_of(record: Interaction) -> int:
+    """How many links a contact brings to its chain: waits, touches, handovers, works, at least one. Neither now nor rules change it."""
+    return max(1, len(record.entries) + len(record.touches) + len(record.handovers) + len(record.works))
+
+
+def place(readings: Iterable[Reading], limit: int) -> list[Chain]:
+    """The chains of one customer. Cases are never joined with one another; a contact without one follows the last activity.
+
+    A chain that would have more links than ``limit`` is cut: the contact that does not fit begins the next one.
+    """
     chains: list[Chain] = []
     cases: dict[str, Chain] = {}
     ordered = sorted(readings, key=order)
     for reading in ordered:
         record, case_id = reading.record, reading.record.case_id
         chain = cases.get(case_id) if case_id else nearest(chains, record.start) if record.identified else None
-        if chain is None:
+        if chain is None or not chain.fits(record, limit):
             chain = Chain(reading)
             chains.append(chain)
             if case_id:
@@ -89,23 +113,26 @@ def place(readings: Iterable[Reading]) -> list[Chain]:
         else:
             chain.take(reading)
     if any(r.record.linked for r in ordered):
-        chains = bridge(chains, ordered)
+        chains = bridge(chains, ordered, limit)
     return chains
 
 
 def nearest(chains: Iterable[Chain], start: int) -> Chain | None:
-    """The chain active last of those whose activity lies at most a day before the start; ties by id."""
-    near = [c for c in chains if c.activity + CHAIN_GAP >= start]
+    """The chain active last of those whose activity lies at most a day before the start, full ones left out; ties by id."""
+    near = [c for c in chains if c.activity + CHAIN_GAP >= start and not c.full]
     return min(near, key=lambda c: (-c.activity, c.id)) if near else None
 
 
-def bridge(chains: list[Chain], ordered: Iterable[Reading]) -> list[Chain]:
-    """Joins what the publisher linked, unless both are cases."""
+def bridge(chains: list[Chain], ordered: Iterable[Reading], limit: int) -> list[Chain]:
+    """Joins what the publisher linked, unless both are cases, or too long together."""
     home = {r.record.key: chain for chain in chains for r in chain.readings}
     for reading in ordered:
         for other in reading.record.linked:
             a, b = home[reading.record.key], home.get(other)
             if b is None or a is b or (a.case_id and b.case_id):
+                continue
+            if a.links + b.links > limit:
+                a.cuts += 1
                 continue
             a.join(b)
             chains.remove(b)

@@ -22,9 +22,10 @@ class Account:
 
     Time changes nothing of a chain that has closed, so it is read only where it is asked for. ``before``: the customer's account at an
     instant not after this one; what reads as it did there is taken from it, a chain of which all does as the very same object.
+    ``cuts``: how often something stayed outside a chain that was too long for it.
     """
 
-    __slots__ = ("chains", "due", "now", "readings", "rules")
+    __slots__ = ("chains", "cuts", "due", "now", "readings", "rules")
 
     def __init__(self, records: Iterable[Interaction], now: int, rules: Rules, before: "Account | None" = None) -> None:
         self.now, self.rules, self.due = now, rules, NEVER
@@ -35,7 +36,8 @@ class Account:
             if reading is None or reading.given is not record or now >= reading.due:
                 reading = Reading(record, now, rules)
             self.readings[record.key] = reading
-        self.chains = place(self.readings.values())
+        self.chains = place(self.readings.values(), rules.max_links)
+        self.cuts = sum([chain.cuts for chain in self.chains])
         if before is not None:
             former = {chain.id: chain for chain in before.chains}
             self.chains = [self.as_before(chain, former.get(chain.id)) for chain in self.chains]
@@ -47,6 +49,7 @@ class Account:
         """A chain, or what it was before if that tells the same."""
         if former is None or former.readings != chain.readings or (former.told is not None and self.now >= former.told.due):
             return chain
+        former.full, former.cuts = chain.full, chain.cuts
         return former
 
     def told(self, chain: Chain) -> Told:

@@ -117,6 +117,8 @@ class Stitch:
         account = Account(kept, now, self.rules, before)
         differing = Differing(before, account)
         changes = differing.facts()
+        if account.cuts > before.cuts:
+            counts["truncated_total", "links"] = account.cuts - before.cuts
         if len(kept) != len(customer.records) or refused or customer.refused:
             changes += conserved(len(kept) - len(customer.records), len(refused) - len(customer.refused))
         outputs = letters(key, taken.late, counts) if taken.late else []
@@ -204,7 +206,8 @@ def archive(
         gone.update(keys)
         archived += conserved(len(keys), 0)
         if now < (until := chain.closes_at + 2 * kept_for):
-            kept.append(Marker(chain.case_id, chain.start, chain.activity, keys, until))
+            # of a chain that was cut, its case goes on in the next one
+            kept.append(Marker("" if chain.full else chain.case_id, chain.start, chain.activity, keys, until))
         counts["chains_archived_total",] = counts.get(("chains_archived_total",), 0) + 1
     return gone, archived, kept
 

@@ -18,7 +18,7 @@ from msgspec import Struct, field, json
 
 from schemas.events import Channel
 
-COUNTING_RULES: Final = "1"
+COUNTING_RULES: Final = "2"
 WEIGHTS: Final = {"channel": 1, "team": 2, "queue": 4, "segment": 4}
 KINDS: Final = {"wait": "seconds", "hold": "seconds", "transfers": "count", "excessive_transfers": "count"}
 SECOND: Final = 1_000
@@ -32,6 +32,7 @@ WRAP_UP: Final = 900 * SECOND
 CHAIN_GAP: Final = DAY
 CASE_GAP: Final = 30 * DAY
 KEPT: Final = 90 * DAY
+MAX_LINKS: Final = 1_000
 
 
 class Expected(NamedTuple):
@@ -106,12 +107,13 @@ DEFAULTS: Final = (
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """Everything that a count depends on besides events and now."""
+    """Everything that a count depends on besides events and now. ``max_links``: how many a chain may have before it is cut."""
 
     targets: tuple[Target, ...] = DEFAULTS
     objectives: tuple[Objective, ...] = ()
     representatives: dict[str, str] = {}
     queues: dict[str, str] = {}
+    max_links: int = MAX_LINKS
     memo: dict[tuple[str, str, str, str, str, int], Expected | None] = field(default_factory=dict)
     epochs: list[int] = field(default_factory=list)
 
@@ -122,7 +124,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     @property
     def version(self) -> str:
         """The counting code and the targets in one short name."""
-        parts = (self.targets, sorted(self.representatives.items()), sorted(self.queues.items()))
+        parts = (self.targets, sorted(self.representatives.items()), sorted(self.queues.items()), self.max_links)
         return f"{COUNTING_RULES}-{blake2b(json.encode(parts), digest_size=4).hexdigest()}"
 
     def expected(self, kind: str, channel: str, queue: str, team: str, segment: str, at: int) -> Expected | None:
