@@ -148,14 +148,15 @@ def test_linked_chains_that_would_be_too_long_stay_two() -> None:
         assert replay.counts[CUT] == cuts
 
 
-def test_a_case_goes_on_after_its_full_chain_was_archived() -> None:
-    """The marker of a full chain stands for its interactions, not for its case: the next chain has that."""
+@pytest.mark.parametrize("pause", [0, 40])
+def test_a_case_goes_on_after_its_full_chain_was_archived(pause: int) -> None:
+    """The marker of a full chain stands for its interactions, not for its case: the next chain has it, even after closing."""
     replay = Replay(SHORT, Identity(), kept=KEPT)
     day = 86_400
     for n in range(60):
-        story = work(f"w{n:02}", phone="1", case_id="k").work_started(n * 4 * day, "ann").work_completed(n * 4 * day + 60)
-        replay.take(list(story))
-    replay.finish(instant(59 * 4 * day + 60))
+        at = (n * 4 + n // FEW * pause) * day
+        replay.take(list(work(f"w{n:02}", phone="1", case_id="k").work_started(at, "ann").work_completed(at + 60)))
+    replay.finish()
     assert replay.counts["chains_archived_total",] > 0
     assert replay.counts["too_late_total", "pbx"] == 0
     assert booked("chains_opened_total", replay) == {(): 60 // FEW}
