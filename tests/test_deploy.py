@@ -17,9 +17,8 @@ import yaml
 
 from streams.broker.jars import pinned, version_of
 from streams.broker.kafka import PROPERTIES
-from streams.commands.worker import STOP_SECONDS
+from streams.commands.worker import END_SECONDS
 from streams.core.targets import parse
-from streams.engine.engine import LEAVE_SECONDS
 from streams.settings import BY_NAME, LOCAL_BROKER
 from tests.command import karar
 from tests.shared import ROOT
@@ -146,7 +145,7 @@ def test_kafka_is_alone_as_that_of_the_demo_is() -> None:
 def test_workers_are_started_again_and_have_time_to_stop() -> None:
     """Whatever the status: 70 asks for it. What stops in order takes no longer than it may, and hears of it at any time."""
     assert SERVICES["worker"]["restart"] == "always"
-    assert int(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > STOP_SECONDS + 2 * LEAVE_SECONDS
+    assert int(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > END_SECONDS
     assert instruction("STOPSIGNAL") == ["SIGINT"]
 
 

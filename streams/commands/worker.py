@@ -31,7 +31,10 @@ from streams.web import Pages, attach
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS: Final = 8
+STOP_SECONDS: Final = 7
+START_SECONDS: Final = 2
+END_SECONDS: Final = 9.5
+"""From a signal to the end of the process: whoever runs workers may count on 10 s."""
 PATIENCE_SECONDS: Final = 60
 WAIT_SECONDS: Final = 5
 GARBAGE: Final = (2_000, 5_000, 10)
@@ -99,37 +102,52 @@ def use_uvloop() -> None:
 
 
 async def run(app: KararApp, engine: Engine) -> int:
-    """Starts the app, waits for a signal or a crash, and stops it in order."""
+    """Starts the app, waits for a signal or a crash, and stops it in order, within `END_SECONDS` of a signal whatever it is about."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     watching = asyncio.create_task(watch(engine))
+    waiting = asyncio.create_task(asked.wait())
+    starting = asyncio.create_task(app.start())
     try:
-        await app.start()
-        log.info("started")
-        waiting = [asyncio.create_task(asked.wait()), asyncio.create_task(app.wait_until_stopped())]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
+        await asyncio.wait([waiting, starting], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            log.info("started")
+            stopped = asyncio.create_task(app.wait_until_stopped())
+            await asyncio.wait([waiting, stopped], return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
         crashed = not asked.is_set()
+        waiting.cancel()
         log.info("stopping")
-        backstop = ending_within(STOP_SECONDS + LEAVE_SECONDS, START_AGAIN)
-        async with asyncio.timeout(STOP_SECONDS):
-            await app.stop()
-        backstop.cancel()
+        deadline = time.monotonic() + END_SECONDS
+        backstop = ending_within(END_SECONDS, START_AGAIN)
+        async with asyncio.timeout(STOP_SECONDS) as limit:
+            await stop(app, starting)
+        if limit.expired():
+            raise TimeoutError  # noqa: TRY301 - Faust goes on when its stop is cancelled, as if all had been done
     except TimeoutError:
         engine.leave(f"stopping took longer than {STOP_SECONDS} s")
-        await asyncio.sleep(STOP_SECONDS)
+        await asyncio.sleep(END_SECONDS)
         return START_AGAIN
     except Exception as error:  # noqa: BLE001 - whatever crashed, memory is no more to be trusted
         engine.leave(f"{type(error).__name__}: {error}")
-        await asyncio.sleep(STOP_SECONDS)
+        await asyncio.sleep(END_SECONDS)
         return START_AGAIN
     watching.cancel()
     status = START_AGAIN if crashed or engine.leaving else 0
-    ending_within(LEAVE_SECONDS, status)
+    backstop.cancel()
+    ending_within(max(0.0, min(LEAVE_SECONDS, deadline - time.monotonic())), status)
     return status
+
+
+async def stop(app: KararApp, starting: asyncio.Task[Any]) -> None:
+    """Commits what is folded, leaves the group and ends; who is still starting is given a moment, and then stopped as far as he is."""
+    if not starting.done():
+        await asyncio.wait([starting], timeout=START_SECONDS)
+        starting.cancel()
+    await app.stop()
 
 
 def ending_within(seconds: float, status: int) -> threading.Timer:
