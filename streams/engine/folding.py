@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from streams.engine.murmur import partition_of
-from streams.engine.stage import Change, Outgoing
+from streams.engine.stage import Change, Outgoing, Record
 from streams.engine.store import Store
 
 LONGEST_VALUE: Final = 900_000
@@ -99,9 +99,9 @@ def store_all(stepped: Iterable[Stepped], store: Store, dirty: set[bytes], ripe:
     return total
 
 
-def route(outputs: Iterable[Outgoing], ways: Mapping[str, Way], rows: Rows, timestamp: int, now: bytes) -> int:
-    """Puts outputs to the partition of their key; returns how many. ``now`` goes with what feeds another stage."""
-    number = 0
+def route(outputs: Iterable[Outgoing], ways: Mapping[str, Way], rows: Rows, timestamp: int, now: bytes) -> tuple[int, int]:
+    """Puts outputs to the partition of their key; returns how many, and their bytes. ``now`` goes with what feeds another stage."""
+    number = size = 0
     for output in outputs:
         key, partition, headers = output.key, output.partition, output.headers
         way = ways[output.topic]
@@ -110,14 +110,25 @@ def route(outputs: Iterable[Outgoing], ways: Mapping[str, Way], rows: Rows, time
         if way.feeds:
             headers = ((NOW, now), *headers)
         place = way.topic, partition
-        row = key, output.value, timestamp, headers
+        value = output.value
+        size += len(value) if value is not None else 0
+        row = key, value, timestamp, headers
         known = rows.get(place)
         if known is None:
             rows[place] = [row]
         else:
             known.append(row)
         number += 1
-    return number
+    return number, size
+
+
+def size_of(records: Iterable[Record]) -> int:
+    """Bytes of the values of records."""
+    size = 0
+    for record in records:
+        value = record.value
+        size += len(value) if value is not None else 0
+    return size
 
 
 def states_of(keys: Iterable[bytes], values: Mapping[bytes, bytes]) -> list[Row]:

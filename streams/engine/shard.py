@@ -15,7 +15,7 @@ from typing import Final
 from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec.structs import replace
 
-from streams.engine.folding import Rows, Stepped, TooLargeError, Waits, Way, check, route, states_of, step_all, store_all, waits_of
+from streams.engine.folding import Rows, Stepped, TooLargeError, Waits, Way, check, route, size_of, states_of, step_all, store_all, waits_of
 from streams.engine.kafka import Kafka, Writer
 from streams.engine.ledger import Taken
 from streams.engine.meters import Meters
@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 SWEPT_AT_ONCE: Final = 500
 ENOUGH: Final = 20_000
-"""Records applied and not committed at which a shard's partitions pause, and as many outputs."""
+"""Records applied and not committed at which a shard's partitions pause, and as many outputs; or so many bytes of both."""
+ENOUGH_BYTES: Final = 16 << 20
 COMMIT_SECONDS: Final = 30
 DEFECTS_IN_A_ROW: Final = 20
 """More than these are not the records' fault: the worker ends rather than make dead letters of everything."""
@@ -58,6 +59,7 @@ class Pending:
     arrivals: list[Sequence[Record]] = field(default_factory=list)
     records: int = 0
     rows: int = 0
+    bytes: int = 0
     since: float = 0.0
     rules: bool = False
 
@@ -108,7 +110,7 @@ class Shard:
     @property
     def has_room(self) -> bool:
         """Whether more may be applied before something commits."""
-        return self.pending.records + self.pending.rows <= ENOUGH
+        return self.pending.records + self.pending.rows <= ENOUGH and self.pending.bytes <= ENOUGH_BYTES
 
     def apply(self, part: Slice) -> bool:
         """Folds a slice; False if something before it was lost on the way, and must be read again."""
@@ -131,6 +133,7 @@ class Shard:
                 self.defects = 0
             self.pending.arrivals.append(records)
             self.pending.records += len(records)
+            self.pending.bytes += size_of(records)
             self.last_record = records[-1].timestamp
         self.positions[part.topic] = part.end
         self.sought.pop(part.topic, None)
@@ -190,7 +193,9 @@ class Shard:
     def send(self, outputs: Collection[Outgoing], timestamp: int) -> None:
         """Puts outputs to the partition of their key; each carries the time of the record that it came of."""
         if outputs:
-            self.pending.rows += route(outputs, self.ways, self.pending.outputs, timestamp, self.now().to_bytes(8, "big"))
+            number, size = route(outputs, self.ways, self.pending.outputs, timestamp, self.now().to_bytes(8, "big"))
+            self.pending.rows += number
+            self.pending.bytes += size
 
     def count(self, counts: Mapping[tuple[str, ...], int]) -> None:
         """Adds to the worker's counters, shown when the transaction has committed."""
