@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
+from msgspec import json as json_of
 from rich.console import Console
 
 from schemas.sources import FORMATS
 from streams.broker import BrokerError
 from streams.commands.files import BadDataError, Intake, check_outputs, open_format, opened, reading, standard_output, tell, writing
-from streams.core.targets import FOREVER
+from streams.core.targets import CASE_GAP, FOREVER
 from streams.demo import WorkerError
+from streams.engine.ledger import LIMIT
 from streams.given import identity_of, rules_of
 from streams.replay import Replay
 from streams.settings import Settings, instant_of, rows, topic_name
@@ -97,6 +99,53 @@ def replay(
         command.write_chains(chains, run.replays[0])
     run.report(terminal())
     if run.rejected:
+        raise typer.Exit(1)
+
+
+@app.command()
+def labels(
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE...]", help="Files to read; - is standard input. None: the topics as they stand.")
+    ] = None,
+    *,
+    format_: Annotated[str, typer.Option("--format", metavar="F", help=f"Of the files, one of: {', '.join(FORMATS)}.")] = "",
+    mapping: Mapped = None,
+    targets: Annotated[Path | None, typer.Option("--targets", metavar="T", help="Targets (TOML): teams and scopes are labels.")] = None,
+    partitions: Annotated[
+        int | None, typer.Option("--partitions", min=1, max=1024, help="Shards that the customers are on; default: KARAR_PARTITIONS.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Series that a family may have in a shard.")] = LIMIT,
+    json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Say how many series files or topics would make, of which labels, and what they cost Prometheus, before a worker makes them."""
+    from streams.commands import labels as command  # noqa: PLC0415 - the others start without it
+    from streams.growth import UNLIMITED, growth  # noqa: PLC0415
+
+    if bool(files) != bool(format_):
+        message = "--format: files need a format such as events; topics have theirs (KARAR_ADAPTERS)"
+        raise ValueError(message)
+    settings, errors = Settings.read(os.environ), Console(stderr=True)
+    identity, given = identity_of(settings), targets or (Path(settings.targets) if settings.targets else None)
+    made = Replay(rules_of(given), identity, partitions or settings.partitions, FOREVER, limit=UNLIMITED)
+    if files:
+        from streams.commands.replay import Run  # noqa: PLC0415
+
+        run = Run([(path, open_format(format_, mapping, Path(path).stem if len(files) > 1 else "")) for path in files], [made])
+        run.read(wall_clock(), errors)
+        events, refused = run.events, run.rejected
+    else:
+        events, refused = command.read_topics(settings, identity, made)
+    made.finish()
+    made.finish(made.now + 3 * CASE_GAP)  # every chain has closed by then
+    if not events:
+        message = f"{', '.join(files) if files else settings.broker}: no event, {refused:,} records refused"
+        raise BadDataError(message)
+    grown = growth(made, events, limit)
+    if json:
+        typer.echo(encode_json(grown))
+    else:
+        command.show(terminal(), grown)
+    if refused:
         raise typer.Exit(1)
 
 
@@ -271,6 +320,11 @@ def coming(name: str, text: str) -> None:
 
 for _name, _text in COMING.items():
     coming(_name, _text)
+
+
+def encode_json(content: object) -> str:
+    """JSON that people can read, too."""
+    return json_of.format(json_of.encode(content), indent=2).decode()
 
 
 def wall_clock() -> int:

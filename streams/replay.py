@@ -16,7 +16,7 @@ from streams.core.series import HELD, REFUSED, SENT, is_private
 from streams.core.step import NEVER, Change, Output, due_of, open_of, waiting_of
 from streams.core.stitch import Stitch, decode
 from streams.core.targets import KEPT, Rules
-from streams.engine.ledger import Ledger
+from streams.engine.ledger import LIMIT, Ledger
 from streams.engine.stage import Place
 from streams.exposition import exposition
 from streams.metrics import other
@@ -34,11 +34,11 @@ class Step(Protocol):
 class Shard:
     """One partition of one stage: encoded state by key, due times, and its books."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, limit: int = LIMIT) -> None:
         self.step = step
         self.state: dict[bytes, bytes] = {}
         self.due: list[tuple[int, bytes]] = []
-        self.ledger, self.journal, self.archive = Ledger(other), Journal(), Journal()
+        self.ledger, self.journal, self.archive = Ledger(other, limit), Journal(), Journal()
 
     def run(self, key: bytes, records: Sequence[Any], now: int, *, ripe: bool = False) -> Change:
         """One step, and its state stored. A key that was found `ripe` has no entry among the due ones any more."""
@@ -98,18 +98,19 @@ class Replay:
 
     ``now`` is the newest event time so far, and what `finish` is told, unless ``clock`` fixes it; ``kept``: how long the state of a
     closed chain is kept (ms). ``tell`` is given what would go to public topics; where nobody asks for it, nothing is told.
+    ``limit``: how many series a family may have in each partition.
     """
 
     def __init__(
         self, rules: Rules, identity: Identity, partitions: int = 1, kept: int = KEPT, clock: int | None = None,
-        tell: Callable[[Output], None] | None = None,
+        tell: Callable[[Output], None] | None = None, limit: int = LIMIT,
     ) -> None:  # fmt: skip
         self.tell = tell
         self.rules = rules
         self.assembles = [Assemble(identity, kept) for _ in range(partitions)]
         self.stitches = [Stitch(rules, kept, tells=tell is not None) for _ in range(partitions)]
         self.assemble = [Shard(stage.step) for stage in self.assembles]
-        self.stitch = [Shard(stage.step) for stage in self.stitches]
+        self.stitch = [Shard(stage.step, limit) for stage in self.stitches]
         self.ledgers = {f"stitch-{n}": shard.ledger for n, shard in enumerate(self.stitch)}
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.clock = clock
