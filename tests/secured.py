@@ -83,11 +83,11 @@ class Secured(Broker):
         """Where clients find it that are who they say."""
         return f"{HOST}:{self.secured_port}"
 
-    def properties(self) -> str:
+    def properties(self, controller: int) -> str:
         """The later of two lines with the same name counts."""
         plain = " ".join(f'user_{user}="{password}"' for user, password in PLAIN.items())
-        return super().properties() + PROPERTIES.format(
-            host=HOST, own=self.port, port=self.secured_port, controller=free_port(), protocol=self.protocol,
+        return super().properties(controller) + PROPERTIES.format(
+            host=HOST, own=self.port, port=self.secured_port, controller=controller, protocol=self.protocol,
             lower=self.protocol.lower(), plain=plain, folder=self.home, client=self.client,
         )  # fmt: skip
 

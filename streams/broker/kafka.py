@@ -111,7 +111,7 @@ class Broker:
         check_port(self.port)
         self.home.mkdir(parents=True, exist_ok=True)
         with locked(self.home) as lock:
-            (self.home / "kafka.properties").write_text(self.properties(), "ascii")
+            (self.home / "kafka.properties").write_text(self.properties(free_port()), "ascii")
             # Kafka writes this file last when it formats its data.
             if not (self.home / "data" / "meta.properties").exists():
                 self.format(lock)
@@ -121,6 +121,10 @@ class Broker:
         except BaseException:
             self.kill()
             raise
+
+    def properties(self, controller: int) -> str:
+        """Kafka's configuration, the same for every start but for the controller's port."""
+        return PROPERTIES.format(host=HOST, port=self.port, controller=controller)
 
     def stop(self) -> None:
         """Ends Kafka in order, and without it where that takes too long."""
@@ -149,10 +153,6 @@ class Broker:
         """Removes data that nobody asked to keep."""
         if self.temporary is not None:
             self.temporary.cleanup()
-
-    def properties(self) -> str:
-        """Kafka's configuration, the same for every start but for the controller's port."""
-        return PROPERTIES.format(host=HOST, port=self.port, controller=free_port())
 
     def users(self) -> Sequence[str]:
         """Options that give a new cluster its users: none here, where everybody on this machine may do everything."""

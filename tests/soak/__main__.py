@@ -1,4 +1,7 @@
-"""`make soak`: SECONDS, SEED, RATE, SUBJECT (core or counting), CLOCK (event or wall). Exit status 1 where anything is wrong."""
+"""`make soak`: SECONDS, SEED, RATE, SUBJECT (core or counting), CLOCK (event or wall). Exit status 1 where anything is wrong.
+
+FAULT=lost_answer (or several with commas, or all) provokes faults of the catalogue instead; SHORT=1 as often as CI does.
+"""
 
 import asyncio
 import logging
@@ -13,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.broker.kafka import Broker
+from tests.soak.catalogue import catalog, report
 from tests.soak.core import WholeCore
 from tests.soak.load import monday
 from tests.soak.run import Plan, Soak, Subject, soak
@@ -30,7 +34,9 @@ def main() -> int:
     )
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     folder = Path(mkdtemp(prefix="karar-soak-"))
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
+    if names := given("FAULT"):
+        return catalogue(names, folder, plan.seed, console, short=bool(given("SHORT")))
     console.print(f"SEED={plan.seed} SECONDS={plan.seconds:g} RATE={plan.rate:g}; logs: {folder}")
     with Broker(os.environ) as broker:
         settings = fresh(broker.address, plan.partitions)
@@ -43,6 +49,25 @@ def main() -> int:
         console.print(f"[bold red]wrong:[/] {problem}")
     console.print("[bold red]not exact[/]" if done.problems else "[bold green]exact[/]")
     return int(bool(done.problems))
+
+
+def catalogue(names: str, folder: Path, seed: int, console: Console, *, short: bool) -> int:
+    """Runs faults by name; the table, and where the log is."""
+    try:
+        faults = catalog.named(names)
+    except ValueError as error:
+        console.print(error, highlight=False)
+        return 2
+    console.print(f"SEED={seed}; logs: {folder}", highlight=False)
+
+    def say(row: report.Row) -> None:
+        console.print(f"{row.fault}: {', '.join(row.problems) or row.left_out or 'exact'}", highlight=False)
+
+    rows = catalog.run(faults, folder, seed, short=short, done=say)
+    report.write(rows, seed, log := folder / "faults.log")
+    console.print(report.table(rows))
+    console.print(f"log: {log}", highlight=False, soft_wrap=True)
+    return int(any(row.problems for row in rows))
 
 
 def table(done: Soak) -> Table:

@@ -1,5 +1,6 @@
 """What came of counting: every number once in each topic that numbers go through, and in every state as many as were sent."""
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,14 +9,16 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from streams.engine.amounts import AMOUNTS
+from streams.engine.amounts import AMOUNTS, Amounts
 from streams.engine.ledger import SERIES as TOTAL
 from streams.engine.takeover import is_state
 from streams.settings import Settings
 from tests.counting import HEADER, READ_STATE
-from tests.soak.counting import DEAD, IN, MIDDLE, OUT, STATES
+from tests.soak.counting import DEAD, IN, MIDDLE, OUT, SECOND, STATES
 
 READ_BYTES: Final = 4 << 20
+NUMBER: Final = re.compile(rb"-?\d+")
+LONGEST_FRONT: Final = 40
 
 Record = ConsumerRecord[bytes, bytes]
 
@@ -62,7 +65,9 @@ class Numbers(Log):
         """Counts a number, whether alone or as an event."""
         assert record.value is not None
         assert record.key is not None
-        number = int(record.value.removeprefix(b'{"i":').removesuffix(b"}"))
+        digits = NUMBER.search(record.value, 0, LONGEST_FRONT)
+        assert digits is not None
+        number = int(digits[0])
         if number < 0:
             self.poison[number] += 1
         else:
@@ -72,19 +77,33 @@ class Numbers(Log):
 
 @dataclass
 class States(Log):
-    """A changelog: how many events the state of each key has counted, and how many the ledger of each partition."""
+    """A changelog: how many events the state of each key has counted, and the amounts of the ledger of each partition."""
 
     keys: Counter[bytes] = field(default_factory=Counter)
-    totals: dict[tuple[int, bytes], int] = field(default_factory=dict)
+    places: dict[bytes, int] = field(default_factory=dict)
+    totals: dict[tuple[int, bytes], Amounts] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
-        """Keeps what is newest."""
-        assert record.value is not None
+        """Keeps what is newest. A state that was archived is none."""
         assert record.key is not None
         if is_state(record.key):
-            self.keys[record.key] = READ_STATE.decode(record.value[HEADER:]).n
-        elif record.key.startswith(TOTAL):
-            self.totals[record.partition, record.key] = AMOUNTS.decode(record.value).net
+            self.keys[record.key] = READ_STATE.decode(record.value[HEADER:]).n if record.value is not None else 0
+            self.places[record.key] = record.partition
+        elif record.key.startswith(TOTAL) and record.value is not None:
+            self.totals[record.partition, record.key] = AMOUNTS.decode(record.value)
+
+    def net(self) -> int:
+        """What the ledgers of all partitions say."""
+        return sum(amounts.net for amounts in self.totals.values())
+
+    def balance(self) -> int:
+        """The trial balance: by how much net − archived and the states of a partition differ, over all partitions."""
+        rest: Counter[int] = Counter()
+        for (partition, _), amounts in self.totals.items():
+            rest[partition] += amounts.net - amounts.archived
+        for key, n in self.keys.items():
+            rest[self.places[key]] -= n
+        return sum(map(abs, rest.values()))
 
 
 @dataclass
@@ -110,10 +129,10 @@ def compared(expected: Counter[int] | Counter[bytes], actual: Counter[int] | Cou
 
 
 class Counted:
-    """All topics of a counting soak."""
+    """All topics of a counting soak. ``archived_at``: how many events of a key are archived together, its state with them; 0: never."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, archived_at: int = 0) -> None:
+        self.settings, self.archived_at = settings, archived_at
         self.numbers = {name: Numbers(settings.topic(name), settings.partitions) for name in (IN, MIDDLE, OUT, DEAD)}
         self.states = {stage: States(settings.topic(name), settings.partitions) for stage, name in STATES.items()}
 
@@ -136,11 +155,20 @@ class Counted:
             f"outputs of {stage}": compared(sent.values, self.numbers[name].values)
             for stage, name in zip(STATES, (MIDDLE, OUT), strict=True)
         }
-        found |= {f"states of {stage}": compared(sent.keys, states.keys) for stage, states in self.states.items()}
-        for stage, states in self.states.items():
-            found[f"ledger of {stage}"] = compared(Counter({0: sent.values.total()}), Counter({0: sum(states.totals.values())}))
+        for (stage, states), source in zip(self.states.items(), (IN, MIDDLE), strict=True):
+            found[f"states of {stage}"] = compared(self.living(self.numbers[source].keys), states.keys)
+            found[f"ledger of {stage}"] = compared(Counter({0: sent.values.total()}), Counter({0: states.net()}))
         found["dead letters"] = compared(sent.poison, self.numbers[DEAD].poison)
         return found
+
+    def living(self, keys: Counter[bytes]) -> Counter[bytes]:
+        """How many events the states should have, of so many that came."""
+        return Counter({key: n % self.archived_at for key, n in keys.items()}) if self.archived_at else keys
+
+    def balance(self) -> int:
+        """Trial balance and conservation: what the first stage sent is what the second one has counted."""
+        held = self.states[SECOND].net()
+        return sum(states.balance() for states in self.states.values()) + abs(self.numbers[MIDDLE].values.total() - held)
 
     def is_exact(self) -> bool:
         """Whether everything sent was counted once."""

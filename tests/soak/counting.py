@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from streams.commands.worker import run, use_uvloop
 from streams.engine.engine import Engine
@@ -20,7 +21,7 @@ from streams.engine.ledger import Ledger
 from streams.engine.spec import Spec
 from streams.logs import configure
 from streams.settings import Settings
-from tests.counting import Counting
+from tests.counting import ENCODE, FRONT, HEADER, READ_STATE, Counted, Counting
 
 FIRST: Final = "first"
 SECOND: Final = "second"
@@ -31,11 +32,21 @@ DEAD: Final = "dead"
 STATES: Final = {FIRST: "first.state", SECOND: "second.state"}
 TOPICS: Final = (IN, MIDDLE, OUT, DEAD, *STATES.values())
 CHANGES: Final = "SOAK_CHANGES"
+ARCHIVED_AT: Final = "SOAK_ARCHIVED_AT"
+FANS_OUT: Final = "SOAK_FANS_OUT"
+FANNED: Final = 997
 SERIES: Final = "events_counted"
 
 
 class Tolerant(Counting):
-    """Counts numbers, and those below 0 are what no step can take. What is counted of `middle` stands there without a name."""
+    """Counts numbers, and those below 0 are what no step can take. What is counted of `middle` stands there without a name.
+
+    ``archived_at``: so many events of a key are archived together, and its state goes; 0: never. ``fans_out``: outputs have other keys.
+    """
+
+    def __init__(self, *, output: str, archived_at: int = 0, fans_out: bool = False) -> None:
+        super().__init__(series=SERIES, output=output)
+        self.archived_at, self.fans_out = archived_at, fans_out
 
     def read(self, records: Any, wall: int) -> Any:
         """Values by key, the number alone."""
@@ -47,7 +58,19 @@ class Tolerant(Counting):
         """Adds one for each event."""
         if any(value.startswith(b'{"i":-') for value in records):
             raise ValueError("poison")
-        return super().step(key, old, records, now)
+        change = super().step(key, old, records, now)
+        if self.fans_out:
+            change.outputs = [replace(output, key=b"fan-%d" % (int(output.value or b"") % FANNED)) for output in change.outputs]
+        return self.archiving(change) if self.archived_at else change
+
+    def archiving(self, change: Counted) -> Counted:
+        """The same, with what is complete put away."""
+        assert change.value is not None
+        state = READ_STATE.decode(change.value[HEADER:])
+        if done := state.n - state.n % self.archived_at:
+            state.n -= done
+            return replace(change, value=FRONT + ENCODE(state) if state.n else None, archived=((self.series, done),))
+        return change
 
 
 def named(value: bytes) -> bytes:
@@ -57,12 +80,14 @@ def named(value: bytes) -> bytes:
 
 def spec(settings: Settings, name: str, source: str, output: str, after: str = "") -> Spec:
     """One stage."""
+    archived_at = int(os.environ.get(ARCHIVED_AT) or 0)
+    fans_out = name == FIRST and bool(os.environ.get(FANS_OUT))
     return Spec(
         name=name,
         sources=(settings.topic(source),),
         changelog=settings.topic(STATES[name]),
         partitions=settings.partitions,
-        make=lambda _: Tolerant(series=SERIES, output=output),
+        make=lambda _: Tolerant(output=output, archived_at=archived_at, fans_out=fans_out),
         ledger=lambda: Ledger(lambda series: series, birth=settings.birth_seconds),
         topics={output: settings.topic(output), "dead": settings.topic(DEAD)},
         outputs=dict.fromkeys((output, "dead"), settings.partitions),

@@ -27,7 +27,10 @@ KEYS: Final = 2_000
 
 @dataclass
 class Load:
-    """Sends ``parcels`` at a rate until an instant of the monotonic clock. ``sent`` says how many Kafka has."""
+    """Sends ``parcels`` at a rate until an instant of the monotonic clock. ``sent`` says how many Kafka has.
+
+    While it is ``held`` nothing goes out; what should have gone follows at once.
+    """
 
     address: str
     topics: Iterable[str]
@@ -36,13 +39,14 @@ class Load:
     until: float
     sent: int = 0
     longest_wait: float = 0.0
+    held: bool = False
 
     async def run(self) -> None:
         """All of it; returns when Kafka has everything. What is held up by Kafka is sent as soon as it can be."""
         started = time.monotonic()
         async with sending(self.address, self.topics) as sender:
             while (now := time.monotonic()) < self.until:
-                for one in islice(self.parcels, max(0, int((now - started) * self.rate) - self.sent)):
+                for one in islice(self.parcels, 0 if self.held else max(0, int((now - started) * self.rate) - self.sent)):
                     await sender.put(one)
                     self.sent += 1
                 await sender.send_all()
