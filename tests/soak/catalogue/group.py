@@ -126,8 +126,8 @@ async def others_meanwhile(scene: Scene) -> None:
     try:
         async with scene.load():
             for _ in range(scene.times):
+                await asyncio.sleep(CALM_SECONDS)
                 await scene.recovered()
-                await asyncio.sleep(1)
                 shards = await scene.shards()
                 away = shards[f"{counting.FIRST}-0"]
                 lags.others = frozenset(n for n in range(PARTITIONS) if away not in {shards[f"{stage}-{n}"] for stage in counting.STATES})
