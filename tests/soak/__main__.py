@@ -61,7 +61,7 @@ def catalogue(names: str, folder: Path, seed: int, console: Console, *, short: b
     console.print(f"SEED={seed}; logs: {folder}", highlight=False)
 
     def say(row: report.Row) -> None:
-        console.print(f"{row.fault}: {', '.join(row.problems) or row.left_out or 'exact'}", highlight=False)
+        console.print(f"{row.fault}: {', '.join(row.problems) or 'exact'}", highlight=False)
 
     rows = catalog.run(faults, folder, seed, short=short, done=say)
     report.write(rows, seed, log := folder / "faults.log")

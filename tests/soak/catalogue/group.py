@@ -47,6 +47,20 @@ async def rebalance_storm(scene: Scene) -> None:
     scene.how_often = f"{len(left)} in {scene.times} s"
 
 
+async def killed(scene: Scene) -> None:
+    """SIGKILL of any worker at any moment."""
+    chance = Random(f"{scene.soak.plan.seed} killed")
+    async with scene.load():
+        for _ in range(scene.times):
+            await asyncio.sleep(chance.uniform(*PACE_SECONDS))
+            worker = chance.choice(scene.all)
+            scene.workers.kill(worker)
+            await asyncio.sleep(chance.random())
+            scene.workers.start(worker)
+        await scene.recovered()
+    scene.how_often = str(scene.times)
+
+
 async def past_the_session(scene: Scene) -> None:
     """One worker after the other is stopped for longer than its session, and wakes up in the belief that nothing was."""
     async with scene.load():
@@ -146,6 +160,7 @@ async def others_meanwhile(scene: Scene) -> None:
 
 
 FAULTS: Final = (
+    Fault(name="killed", script=killed, long=200, short=3, in_ci=False),
     Fault(name="rebalance_storm", script=rebalance_storm, long=120, short=12, workers=4),
     Fault(name="past_the_session", script=past_the_session, long=10, short=1),
     Fault(name="others_meanwhile", script=others_meanwhile, long=5, short=1, workers=3, environment={counting.FANS_OUT: "1"}),

@@ -17,7 +17,7 @@ WIDTH: Final = 200
 
 @dataclass
 class Row:
-    """One fault. ``details`` tell more in the log; ``problems`` is empty where everything held; ``left_out`` says why it was not tried."""
+    """One fault. ``details`` tell more in the log; ``problems`` is empty where everything held."""
 
     fault: str
     how_often: str = ""
@@ -28,19 +28,16 @@ class Row:
     missing: int = 0
     largest_fall: float = 0.0
     served_twice: int = 0
-    balance: int = 0
+    balance: int | str = 0
     ready_seconds: float = 0.0
     memory: str = ""
-    left_out: str = ""
     details: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def cells(self) -> tuple[str, ...]:
         """As they stand in the table."""
-        if self.left_out:
-            return (self.fault, "left out", *[""] * (len(COLUMNS) - 3), "left out")
         counted = (self.events, self.expected, self.served, self.repeated, self.missing)
-        seen = f"{self.largest_fall:g}", f"{self.served_twice:,}", f"{self.balance:,}", f"{self.ready_seconds:.1f}", self.memory
+        seen = f"{self.largest_fall:g}", f"{self.served_twice:,}", str(self.balance), f"{self.ready_seconds:.1f}", self.memory
         return (self.fault, self.how_often, *(f"{n:,}" for n in counted), *seen, "wrong" if self.problems else "exact")
 
 
@@ -61,7 +58,7 @@ def write(rows: list[Row], seed: int, path: Path) -> None:
         log.print(f"SEED={seed}")
         log.print(table(rows))
         for row in rows:
-            log.print(f"\n{row.fault}: {row.left_out or ('wrong' if row.problems else 'exact')}", highlight=False)
+            log.print(f"\n{row.fault}: {'wrong' if row.problems else 'exact'}", highlight=False)
             for what, value in row.details:
                 log.print(f"  {what}: {value}", highlight=False)
             for problem in row.problems:

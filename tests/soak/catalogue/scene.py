@@ -38,16 +38,12 @@ LOOK_SECONDS: Final = 0.2
 STALLED_SECONDS: Final = 60
 
 
-class LeftOut(Exception):  # noqa: N818 - an outcome that is told, not a failure
-    """This fault cannot be tried here, and why."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """A fault with a name. ``script`` is what goes wrong, under its own load; ``first`` is done before there is a worker.
 
     ``long`` and ``short`` say how often, or for how many seconds. ``proxied``: how many workers reach Kafka through the proxy.
-    ``configs``: of topics. ``alone``: it harms Kafka, and needs one of its own.
+    ``configs``: of topics. ``alone``: it harms Kafka, and needs one of its own. ``in_ci``: its short form is worth its seconds there.
     """
 
     name: str
@@ -63,8 +59,8 @@ class Fault:
     configs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     archived_at: int = 0
     alone: bool = False
+    in_ci: bool = True
     grows_mb: int = 64
-    accepted: frozenset[int] = frozenset()
 
 
 class Stages(CountingStages):
@@ -197,7 +193,7 @@ async def perform(fault: Fault, kafka: FaultyKafka, folder: Path, seed: int, *, 
     settings = fresh(kafka.address, fault.partitions)
     plan = Plan(0, seed, RATE, SESSION, fault.partitions, STALLED_SECONDS)
     subject = Stages(settings, plan, fault, kafka.roundabout)
-    workers = Workers(subject.command, folder, fault.workers, accepted=fault.accepted)
+    workers = Workers(subject.command, folder, fault.workers)
     subject.proxied = frozenset(worker.port for worker in workers.all[: fault.proxied])
     await subject.prepare()
     async with AsyncExitStack() as stack:
@@ -206,28 +202,20 @@ async def perform(fault: Fault, kafka: FaultyKafka, folder: Path, seed: int, *, 
         stack.callback(workers.forget)
         soak = Soak(plan, subject, workers, scraper.watch, scraper)
         scene = Scene(fault, kafka, proxy, soak, subject, short, subject.parcels())
-        try:
-            if fault.first is not None:
-                await fault.first(scene)
-        except LeftOut as why:
-            return Row(fault.name, left_out=str(why))
+        if fault.first is not None:
+            await fault.first(scene)
         for worker in workers.all:
             workers.start(worker)
         memory = Memory(workers)
         async with around(workers, scraper), memory.watching():
             await ready(scene)
-            try:
-                await fault.script(scene)
-            except LeftOut as why:
-                return Row(fault.name, left_out=str(why))
+            await fault.script(scene)
             await scene.recovered()
             await subject.settle(soak)
             await judge(scene)
-            row = row_of(scene, memory)
         await workers.end_all()
         told(soak)
-        row.details, row.problems = soak.rows, soak.problems
-    return row
+        return row_of(scene, memory)
 
 
 async def ready(scene: Scene) -> None:
@@ -251,7 +239,7 @@ async def judge(scene: Scene) -> None:
         soak.tell(f"served of {stage}", total, wrong=total != expected)
     balance = counted.balance()
     soak.tell("balance", balance, wrong=balance != 0)
-    soak.tell("published", scene.published)
+    soak.tell("published", scene.published, wrong=scene.published != expected)
 
 
 def row_of(scene: Scene, memory: Memory) -> Row:
@@ -266,4 +254,5 @@ def row_of(scene: Scene, memory: Memory) -> Row:
         scene.served,
         sum(verdict.repeated for verdict in verdicts), sum(verdict.missing for verdict in verdicts),
         watch.largest_fall, watch.served_twice, counted.balance(), scene.ready_seconds, str(memory),
+        scene.soak.rows, scene.soak.problems,
     )  # fmt: skip
