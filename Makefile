@@ -49,7 +49,7 @@ ops-test: $(STAMP) ## real Prometheus and Alertmanager, two workers, a load that
 
 compiled: build/compiled/.installed ## the same code with its core compiled, about twice as fast, in build/compiled (needs a C compiler)
 
-soak: $(STAMP) $(if $(compiler),build/compiled/.installed) ## kill, freeze and restart workers and Kafka under load, count what is lost: nothing (SECONDS=900 SEED=1 SUBJECT=counting)
+soak: $(STAMP) $(if $(compiler),build/compiled/.installed) ## kill, freeze and restart workers and Kafka under load, count what is lost: nothing (SECONDS=900 SEED=1 SUBJECT=counting; FAULT=all: those of the catalogue)
 	@$(as_deployed) $(BIN)/python -m tests.soak
 
 venv: $(STAMP) ## make .venv with exactly what constraints.txt pins
