@@ -1,4 +1,4 @@
-"""The catalogue of faults in its short form: after each everything is counted once. `make soak FAULT=all` does it for longer."""
+"""The catalogue of faults in a short form, as far as CI has time: everything is counted once. `make soak FAULT=all` does it for longer."""
 
 from typing import Final
 

@@ -67,5 +67,5 @@ async def hot_key(scene: Scene) -> None:
 FAULTS: Final = (
     Fault(name="poison", script=poison, long=100, short=8),
     Fault(name="large", script=large, long=30, short=3, configs={counting.IN: LARGEST, counting.DEAD: LARGEST}, grows_mb=250),
-    Fault(name="hot_key", script=hot_key, long=100_000, short=20_000),
+    Fault(name="hot_key", script=hot_key, long=100_000, short=20_000, in_ci=False),
 )

@@ -161,7 +161,7 @@ async def others_meanwhile(scene: Scene) -> None:
 
 FAULTS: Final = (
     Fault(name="killed", script=killed, long=200, short=3, in_ci=False),
-    Fault(name="rebalance_storm", script=rebalance_storm, long=120, short=12, workers=4),
-    Fault(name="past_the_session", script=past_the_session, long=10, short=1),
-    Fault(name="others_meanwhile", script=others_meanwhile, long=5, short=1, workers=3, environment={counting.FANS_OUT: "1"}),
+    Fault(name="rebalance_storm", script=rebalance_storm, long=120, short=12, in_ci=False, workers=4),
+    Fault(name="past_the_session", script=past_the_session, long=10, short=1, in_ci=False),
+    Fault(name="others_meanwhile", script=others_meanwhile, long=5, short=1, in_ci=False, workers=3, environment={counting.FANS_OUT: "1"}),
 )

@@ -36,6 +36,7 @@ BESIDES: Final = 1_000_000
 READY_SECONDS: Final = 150
 LOOK_SECONDS: Final = 0.2
 STALLED_SECONDS: Final = 60
+SERVED_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,8 +233,10 @@ async def judge(scene: Scene) -> None:
     await counted.read()
     for what, verdict in counted.verdicts().items():
         soak.tell(what, verdict, wrong=bool(verdict))
-    texts = await scene.scrape()
     expected = counted.numbers[counting.IN].values.total()
+    deadline = time.monotonic() + SERVED_SECONDS
+    while {served(texts := await scene.scrape(), stage) for stage in counting.STATES} != {expected} and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_SECONDS)  # why: a worker may just have come back, and nobody serves a shard that moves
     for stage in counting.STATES:
         total = scene.served = served(texts, stage)
         soak.tell(f"served of {stage}", total, wrong=total != expected)
