@@ -235,8 +235,9 @@ async def judge(scene: Scene) -> None:
         soak.tell(what, verdict, wrong=bool(verdict))
     expected = counted.numbers[counting.IN].values.total()
     deadline = time.monotonic() + SERVED_SECONDS
-    while {served(texts := await scene.scrape(), stage) for stage in counting.STATES} != {expected} and time.monotonic() < deadline:
-        await asyncio.sleep(LOOK_SECONDS)  # why: a worker may just have come back, and nobody serves a shard that moves
+    # Nobody serves a shard that moves, and a worker may just have come back.
+    while {served(texts := await scene.scrape(), stage) for stage in counting.STATES} != {expected} and time.monotonic() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_SECONDS)
     for stage in counting.STATES:
         total = scene.served = served(texts, stage)
         soak.tell(f"served of {stage}", total, wrong=total != expected)
