@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.bench.judged import STATE, differences, expected
-from tests.bench.live import KEYS, key_of
 from tests.bench.results import written
+from tests.bench.small import KEYS, key_of
 
 EVENTS = 50
 

@@ -23,8 +23,9 @@ from streams.broker import BrokerError
 from streams.broker.kafka import Broker
 from tests.bench.contenders import PARTITIONS, Contender, contenders, name_of
 from tests.bench.judged import changelogs, judged, on_disk, removed
-from tests.bench.live import DEADLINE_SECONDS, ROOT, Host, counted_topics, running
+from tests.bench.processes import DEADLINE_SECONDS, ROOT, Host, running
 from tests.bench.results import machine, written
+from tests.bench.small import counted_topics
 from tests.bench.visible import visible
 
 HERTZ = os.sysconf("SC_CLK_TCK")

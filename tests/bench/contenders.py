@@ -16,7 +16,7 @@ from streams.broker import BrokerError
 from streams.broker.jars import cache_folder
 from streams.engine import shard
 from streams.settings import value
-from tests.bench.live import PYTHON, ROOT
+from tests.bench.processes import PYTHON, ROOT
 
 PEERS: Final = ROOT / "build/peers/venv/bin/python"
 PARTITIONS: Final = 4
@@ -41,7 +41,7 @@ class Contender:
 
 def karar(broker: str, run: str) -> Command:
     """The counting stage in Karar's engine."""
-    return [PYTHON, "-m", "tests.bench.hosts", "counting", run, str(PARTITIONS)], {"KARAR_BROKER": broker}
+    return [PYTHON, "-m", "tests.bench.hosts", run, str(PARTITIONS)], {"KARAR_BROKER": broker}
 
 
 def peer(module: str, *arguments: object, broker: str, run: str) -> Command:

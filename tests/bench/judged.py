@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from tests.bench.live import key_of
+from tests.bench.small import key_of
 
 STATE = re.compile(rb'\{"n":\s*(\d+),\s*"last":\s*\[([\d,\s]*)\]\}')
 KEY = re.compile(rb"c\d+")

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from tests.bench.live import KEYS
+from tests.bench.small import KEYS
 
 BASES: Final = {"Karar": "Karar · exactly once · memory", "Kafka Streams": "Kafka Streams · exactly once · memory"}
 COLOURS: Final = {"exactly once": "#2f6fb3", "at least once": "#d08a2e", "none": "#9a9a9a"}

@@ -18,7 +18,9 @@ import uvloop
 
 from streams.publishing import Parcel, sending
 from tests.bench.judged import reading
-from tests.bench.live import LINGER_SECONDS, PAD, PATH, PYTHON, ROOT, key_of, quantile
+from tests.bench.live import LINGER_SECONDS
+from tests.bench.processes import PATH, PYTHON, ROOT, quantile
+from tests.bench.small import PAD, key_of
 
 EVERY = 10
 WARM_SECONDS = 20.0
