@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.bench.judged import STATE, differences, expected
-from tests.bench.results import written
+from tests.bench.results import found_before, written
 from tests.bench.small import KEYS, key_of
 
 EVENTS = 50
@@ -71,7 +71,7 @@ def test_results_have_medians_ratios_and_who_is_wrong(tmp_path: Path) -> None:
     def row(rate: float, **more: Any) -> dict[str, Any]:
         return {"events": 100, "rate": rate, "thrift": rate * 2, "peak MB": 50.0, "checked": "outputs"} | more
 
-    found = {
+    engine = {
         "machine": {"date": "2026-01-01", "cores": 2, "cpu": "X", "memory GB": 4.0, "system": "Linux", "Kafka": "4"},
         "asked": {"events": 100, "partitions": 4},
         "left out": {"Kafka Streams": "no Java"},
@@ -83,7 +83,9 @@ def test_results_have_medians_ratios_and_who_is_wrong(tmp_path: Path) -> None:
             ),
         },
     }  # fmt: skip
+    found = {"engine": engine}
     written(found, tmp_path)
+    assert found_before(tmp_path) == found
     lines = (tmp_path / "RESULTS.md").read_text("utf-8").splitlines()
     assert "| Karar · exactly once · memory | 100 (90–130) | 1.00 | – | 200 (180–260) | 1.00 | – | 50 | – | outputs |" in lines, lines
     assert (
@@ -93,6 +95,6 @@ def test_results_have_medians_ratios_and_who_is_wrong(tmp_path: Path) -> None:
     assert "| Karar · exactly once · memory | 50 | 12 | 100 | 1.00 | 0.0 |" in lines
     assert "Left out: Kafka Streams: no Java" in lines
     assert json.loads((tmp_path / "results.json").read_text("utf-8")) == found
-    bars = ET.fromstring((tmp_path / "docs/results.svg").read_text("utf-8")).iter("{http://www.w3.org/2000/svg}rect")  # noqa: S314 - ours
+    bars = ET.fromstring((tmp_path / "docs/results-engine.svg").read_text("utf-8")).iter("{http://www.w3.org/2000/svg}rect")  # noqa: S314 - ours
     widths = [float(bar.attrib["width"]) for bar in bars if bar.attrib.get("height") == "18"]
     assert widths == [192.3, 96.2, 192.3, 96.2]

@@ -2,37 +2,48 @@
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 from platform import python_version
 from typing import Any, Final
 
 from streams.broker import BrokerError
 from streams.broker.jars import cache_folder
+from streams.broker.kafka import free_port
+from streams.core import stitch
 from streams.engine import shard
 from streams.settings import value
-from tests.bench.processes import PYTHON, ROOT
+from tests.bench.peers.kafka_streams import prepare
+from tests.bench.processes import PATH, PYTHON, ROOT
+from tests.bench.workers import settings_of
 
 PEERS: Final = ROOT / "build/peers/venv/bin/python"
 PARTITIONS: Final = 4
+WHOLE_PARTITIONS: Final = 8
+SETTLE_SECONDS: Final = 25.0
+"""Twice the time between snapshots of Bytewax, and some."""
 KARAR: Final = "Karar"
+BARE: Final = "The core alone, one loop"
 Command = tuple[list[str], dict[str, str]]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A host: how it is started on the topics of a run. ``share``: of the events, where it would take too long with all of them."""
+    """A host: how it is started on the topics of a run.
+
+    ``share``: of the events, where it would take too long with all of them, or needs more; ``warm``: the part of its events that is
+    done before it is measured. ``settle``: seconds after which it has kept what it has done.
+    """
 
     name: str
     guarantee: str
     store: str
     start: Callable[[str, str], Command]
     share: float = 1.0
+    warm: float = 0.0
+    settle: float = 0.0
     has_output: bool = True
     has_changelog: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -56,10 +67,9 @@ def made_of(file: str) -> str:
 
 def python_contenders() -> Iterator[tuple[Contender, str]]:
     """The hosts in Python, each with the package that it needs."""
-    of = "tests.bench.hosts"
     told = {"commits": "one after the other, what arrived meanwhile together", "loop": "uvloop", "engine": made_of(shard.__file__)}
     versions = {name: version(name) for name in ("karar", "aiokafka", "faust-streaming", "msgspec", "uvloop")}
-    yield Contender(KARAR, "exactly once", "memory", karar, settings=told, versions=versions | {"python": python_version()}), of
+    yield Contender(KARAR, "exactly once", "memory", karar, settings=told, versions=versions | {"python": python_version()}), ""
 
     def row(name: str, guarantee: str, store: str, module: str, *arguments: object, **more: Any) -> Contender:
         start = partial(peer, module, *arguments)
@@ -76,16 +86,15 @@ def python_contenders() -> Iterator[tuple[Contender, str]]:
 
 def kafka_streams() -> Iterator[Contender]:
     """Kafka Streams, in Java: both guarantees, both stores."""
-    prepared = import_module("tests.bench.peers.kafka_streams").prepare(
-        cache_folder(os.environ), value(os.environ, "KARAR_MAVEN_REPOSITORY")
-    )
+    prepared = prepare(cache_folder(os.environ), value(os.environ, "KARAR_MAVEN_REPOSITORY"))
 
     def starting(guarantee: str, store: str) -> Callable[[str, str], Command]:
         return lambda broker, run: (prepared.command(broker, run, guarantee, store), {})
 
     for guarantee, words in (("exactly_once_v2", "exactly once"), ("at_least_once", "at least once")):
         for store, named in (("memory", "memory"), ("rocksdb", "RocksDB")):
-            yield Contender("Kafka Streams", words, named, starting(guarantee, store))
+            # A JVM compiles what it runs often: the first half is that.
+            yield Contender("Kafka Streams", words, named, starting(guarantee, store), share=2.0, warm=0.5)
 
 
 def name_of(contender: Contender) -> str:
@@ -101,25 +110,61 @@ def missing(package: str) -> str:
     return done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
 
 
-def contenders() -> tuple[list[Contender], dict[str, str]]:
-    """Who takes part, and who does not, with the reason."""
-    found: list[Contender] = []
-    left_out: dict[str, str] = {}
-    for one, package in python_contenders():
-        why = "" if one.name == KARAR else missing(package)
+def whole_worker(broker: str, run: str) -> Command:
+    """`karar worker` with a port of its own."""
+    return [PYTHON, "-m", "streams", "worker"], settings_of(broker, run, free_port())
+
+
+def whole_peer(module: str, *arguments: object, broker: str, run: str) -> Command:
+    """A host of the whole core in the environment of the peers; the core is the same files as Karar's."""
+    return [str(PEERS), "-m", f"tests.bench.peers.{module}", broker, run, *map(str, arguments)], {"PYTHONPATH": PATH}
+
+
+def whole_contenders() -> Iterator[tuple[Contender, str]]:
+    """The hosts of the whole core, each with the package that it needs."""
+    core = {"core": made_of(stitch.__file__)}
+    told = core | {"commits": "one after the other, what arrived meanwhile together", "clock": "newest event", "timers": "all"}
+    versions = {name: version(name) for name in ("karar", "aiokafka", "faust-streaming", "msgspec", "uvloop")}
+    yield Contender(KARAR, "exactly once", "memory", whole_worker, settings=told, versions=versions | {"python": python_version()}), ""
+
+    def row(name: str, guarantee: str, store: str, module: str, *arguments: object, **more: Any) -> Contender:
+        start = partial(whole_peer, module, *arguments)
+        return Contender(name, guarantee, store, lambda broker, run: start(broker=broker, run=run), **more)
+
+    yield row("Quix Streams, commits every second", "exactly once", "RocksDB", "whole_quix", "exactly-once", 1.0, share=0.25), "quixstreams"
+    yield row("Quix Streams", "at least once", "RocksDB", "whole_quix", "at-least-once", 5.0, share=0.25), "quixstreams"
+    yield (
+        row("Bytewax, recovery", "at least once", "memory, SQLite", "whole_bytewax", WHOLE_PARTITIONS, share=0.25, has_changelog=False,
+            settle=SETTLE_SECONDS),
+        "bytewax",
+    )  # fmt: skip
+    yield row("Faust, as it comes", "at least once", "memory", "whole_stock", WHOLE_PARTITIONS, share=0.1), "faust"
+    bare = [PYTHON, "-m", "tests.bench.peers.whole_bare"]
+    yield Contender(BARE, "none", "memory", lambda *_: (bare, {}), has_output=False, has_changelog=False), ""
+
+
+def sorted_out(every: Iterable[tuple[Contender, str]]) -> tuple[list[Contender], dict[str, str]]:
+    """The hosts that can run here, and of the others why not."""
+    found, left_out = [], {}
+    for one, package in every:
+        why = missing(package) if package else ""
         if why:
             left_out[name_of(one)] = why
         else:
             found.append(one)
-    if find_spec("tests.bench.peers.kafka_streams") is None:
-        left_out["Kafka Streams"] = "tests/bench/peers/kafka_streams.py does not exist"
-    else:
-        try:
-            found[1:1] = kafka_streams()
-        except BrokerError as error:
-            left_out["Kafka Streams"] = str(error)
     return found, left_out
 
 
-if __name__ == "__main__":
-    sys.stdout.write("\n".join(map(name_of, contenders()[0])) + "\n")
+def engine_hosts() -> tuple[list[Contender], dict[str, str]]:
+    """Who takes part with the engine's workload, and who does not, with the reason."""
+    found, left_out = sorted_out(python_contenders())
+    try:
+        found[1:1] = kafka_streams()
+    except BrokerError as error:
+        left_out["Kafka Streams"] = str(error)
+    return found, left_out
+
+
+def whole_hosts() -> tuple[list[Contender], dict[str, str]]:
+    """Who takes part with the whole core, and who does not, with the reason."""
+    return sorted_out(whole_contenders())

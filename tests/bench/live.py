@@ -9,7 +9,7 @@ import platform
 import re
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -56,7 +56,7 @@ def engine_alone(broker: str, folder: Path, events: int, rounds: int, partitions
         for name, (command, environment) in hosts.items():
             asyncio.run(counted_topics(broker, f"{name[0]}{run}", partitions, events))
             with running(command, environment, folder / f"engine-{name}.log") as host:
-                found.setdefault(name, []).append(paced(host.figures(), lambda told: told["events"] >= events))
+                found.setdefault(name, []).append(paced(host.figures(), lambda told: told["events"] >= events, host.cpu))
     return found
 
 
@@ -70,26 +70,30 @@ def loaded(settings: Mapping[str, str], events: Iterator[Event], number: int) ->
     return [(event.at, parcel(event, topics[home(event)])) for event in islice(events, number)]
 
 
-async def steadily(settings: Mapping[str, str], load: Sequence[tuple[int, Parcel]], rate: int, probe: Probe) -> None:
-    """Publishes a load at a rate, with a probe's customer every 50 ms."""
-    told = Settings.read(settings)
+async def steadily(settings: Mapping[str, str], load: Iterable[tuple[int, Parcel]], rate: float, probe: Probe, settle: float = 3) -> float:
+    """Publishes a load at a rate, with a probe's customer every 50 ms, and looks for them a while longer; the rate as it came to be."""
+    told, every = Settings.read(settings), iter(load)
     topics = {name: told.topic(name) for name in ("calls", "visits", "feedback")}
     looking = asyncio.create_task(probe.look())
     async with sending(told.broker, topics.values()) as sender:
-        started, sent = time.monotonic(), 0
-        while sent < len(load):
+        started, sent, through = time.monotonic(), 0, False
+        while not through:
             passed, newest = time.monotonic() - started, 0
-            for at, made in load[sent : int(passed * rate) + 1]:
+            due = int(passed * rate) + 1 - sent
+            part = list(islice(every, due))
+            for at, made in part:
                 newest = max(newest, at)
                 await sender.put(made)
-                sent += 1
+            sent, through = sent + len(part), len(part) < due
             if newest and len(probe.sent) < passed * HERTZ:
                 await sender.put(parcel(probe.event(newest), topics["calls"]))
             await sender.send_all()
             await asyncio.sleep(LINGER_SECONDS)
+        actual = sent / (time.monotonic() - started)
         await sender.flush()
-        await asyncio.sleep(3)
+        await asyncio.sleep(settle)
     looking.cancel()
+    return actual
 
 
 def buckets(text: str, stage: str) -> dict[float, float]:
@@ -153,8 +157,8 @@ def memory(broker: str, folder: Path, chains: int) -> dict[str, float]:
         for n in range(chains)
     ]  # fmt: skip
     asyncio.run(published(settings, events))
-    with worker(settings, folder) as host:
-        for told in seen(host, port):
+    with worker(settings, folder):
+        for told in seen(port):
             if told["events"] >= chains and told["left"] == 0:
                 break
     started = time.monotonic()

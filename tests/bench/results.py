@@ -1,4 +1,4 @@
-"""What `tests.bench.against` found, for people: RESULTS.md with its tables, results.json with every number, and a picture."""
+"""What `tests.bench.against` found, for people: RESULTS.md with its tables, every number in results.json, and pictures."""
 
 import json
 import os
@@ -9,42 +9,78 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tests.bench.small import KEYS
 
-BASES: Final = {"Karar": "Karar · exactly once · memory", "Kafka Streams": "Kafka Streams · exactly once · memory"}
 COLOURS: Final = {"exactly once": "#2f6fb3", "at least once": "#d08a2e", "none": "#9a9a9a"}
 WIDTH: Final = 1000
 LABELS: Final = 310
 PANEL: Final = 250
 ROW: Final = 26
 TOP: Final = 66
+SERVED: Final = ("served p50", "served p99")
 
-HEAD: Final = """\
-# Karar's engine against other stream processors
+KARAR: Final = "Karar · exactly once · memory"
 
-{date}, written by `make bench-peers`; every number is in `results.json`. {cores} cores of {cpu}, {memory:.0f} GB,
-{system}, Apache Kafka {kafka} on the same machine: broker and host share the cores, so read the ratios.
 
+class Section(NamedTuple):
+    """What is written of one workload: ``bases`` are the hosts that ratios are given to."""
+
+    title: str
+    work: str
+    bases: Mapping[str, str]
+    latency: str
+
+
+SECTIONS: Final = {
+    "engine": Section(
+        "Karar's engine against other stream processors",
+        """\
 **The work.** {events:,} JSON events of 276 bytes, {keys:,} keys, {partitions} partitions; kept for each key: how many, and the last
 six; one output for each event; one process, one worker. All the same for each host, {rounds} rounds by turns, each with fresh
 topics. *Right* is who had each event's output exactly once, at its key, in order, read committed, and at the end the right state
-for each key in its changelog.
+for each key in its changelog. Kafka Streams gets twice as many events, and the second half is measured, when its JVM is warm.""",
+        {"Karar": KARAR, "Kafka Streams": "Kafka Streams · exactly once · memory"},
+        """\
+From the event's hand-over to the producer until its output is there for who reads what has been committed.""",
+    ),
+    "whole": Section(
+        "The whole core in Karar and in other stream processors",
+        """\
+**The work.** {events:,} events of a simulated week, repeated for other customers (late ones and duplicates among them, no
+publisher-wide resets), {partitions} partitions, through *the same core*: events become interactions, keyed by interaction; snapshots
+of these join their customer's chains, keyed by customer; moments, chains and alerts are told. Each host does that in the way of its
+own documentation: Faust with two agents, a table each and a topic between, Quix Streams with `group_by`, Bytewax keyed twice, in the
+process. One process, one worker, {rounds} rounds by turns, each with fresh topics; slow hosts get fewer events, and so have fewer
+states. *Right* is who has at the end, of each interaction, customer and chain, what the loop without Kafka has of the same events.
 
-![Events per second, and per CPU second]({picture})
-
-## Throughput
+What the others are spared: timers (their clock is the newest event), the ledger in a changelog (theirs is in memory, booked every 500
+steps, and gone with the process), serving it, three source topics (they read one), events that belong to another partition, dead
+letters, alerts to anybody. The loop without Kafka has all timers, keeps its states and ledgers in memory, and makes the events that
+it reads on the way.""",
+        {"Karar": KARAR, "the loop": "The core alone, one loop · none · memory"},
+        """\
+A customer more, every 50 ms, in a queue of their own: from the event's hand-over to the producer until the record of their chain is
+there for who reads what has been committed. *Served*: until they are counted at Karar's `/metrics`, asked 20 times a second.""",
+    ),
+}
+MACHINE: Final = """\
+{date}: {cores} cores of {cpu}, {memory:.0f} GB, {system}, Apache Kafka {kafka} on the same machine: broker and host share the cores,
+so read the ratios.
+"""
+THROUGHPUT: Final = """
+### Throughput
 
 Median (min–max). From the first event that is done to the last; for a host that commits every few seconds, done is before its last
-commit, which is in its favour. CPU is that of the host and its children, not the broker's; a JVM starts cold. Memory is the most
-that was resident. A changelog's size is that of its log on the broker's disk.
+commit, which is in its favour. CPU is that of the host and its children, not the broker's. Memory is the most that was resident. A
+changelog's size is that of its log on the broker's disk, compacted where the broker already has.
 """
-LATENCY_HEAD: Final = """
-## From produce to visible
+LATENCY: Final = """
+### From produce to visible
 
-At half of each host's own median throughput, after 20 s of warm-up: from the event's hand-over to the producer until its output is
-there for who reads what has been committed. Load and reader share the cores, too. Median of {rounds} rounds (min–max).
+{what} At half of each host's own median throughput, after 20 s of warm-up. Load and reader share the cores, too. Median of {rounds}
+rounds (min–max).
 """
 
 
@@ -102,17 +138,22 @@ def fastest_first(found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]
     return sorted(found["hosts"].items(), key=lambda item: -median(column(item[1]["throughput"], "rate") or [0.0]))
 
 
-def throughput_rows(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+def throughput_rows(found: Mapping[str, Any], bases: Mapping[str, str]) -> Iterator[Sequence[str]]:
     """A row for each host."""
     for name, host in fastest_first(found):
         rows = host["throughput"]
         events = {row["events"] for row in rows if "events" in row} - {found["asked"]["events"]}
         yield (
             name + "".join(f" ({number:,} events)" for number in events), spread(column(rows, "rate")),
-            *(ratio(host, found["hosts"].get(base), "rate") for base in BASES.values()), spread(column(rows, "thrift")),
-            *(ratio(host, found["hosts"].get(base), "thrift") for base in BASES.values()), spread(column(rows, "peak MB")),
+            *(ratio(host, found["hosts"].get(base), "rate") for base in bases.values()), spread(column(rows, "thrift")),
+            *(ratio(host, found["hosts"].get(base), "thrift") for base in bases.values()), spread(column(rows, "peak MB")),
             spread(column(rows, "changelog bytes per event"), digits=1), right(rows),
         )  # fmt: skip
+
+
+def has_served(found: Mapping[str, Any]) -> bool:
+    """Whether a host was asked what it serves."""
+    return any(SERVED[0] in row for host in found["hosts"].values() for row in host["latency"])
 
 
 def latency_rows(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
@@ -123,6 +164,7 @@ def latency_rows(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
             yield (
                 name, spread(column(rows, "rate")), spread(column(rows, "p50"), scale=1e3), spread(column(rows, "p99"), scale=1e3),
                 spread(column(rows, "cores used"), digits=2), spread(column(rows, "missing"), scale=100, digits=1),
+                *(spread(column(rows, name), scale=1e3) for name in SERVED if has_served(found)),
             )  # fmt: skip
 
 
@@ -132,25 +174,35 @@ def settings_rows(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
         yield name, *(", ".join(f"{key} {value}" for key, value in host[kind].items()) or "–" for kind in ("settings", "versions"))
 
 
-def page(found: Mapping[str, Any]) -> str:
-    """RESULTS.md."""
-    at, asked = found["machine"], found["asked"]
-    text = HEAD.format(
-        date=at["date"], cores=at["cores"], cpu=at["cpu"], memory=at["memory GB"], system=at["system"], kafka=at["Kafka"], keys=KEYS,
-        events=asked["events"], partitions=asked["partitions"], picture="docs/results.svg",
-        rounds=max(len(host["throughput"]) for host in found["hosts"].values()),
-    )  # fmt: skip
-    shares = [f"× {name}" for name in BASES]
+def section(name: str, found: Mapping[str, Any]) -> str:
+    """What RESULTS.md says of one workload."""
+    at, asked, about = found["machine"], found["asked"], SECTIONS[name]
+    rounds, latencies = (max(len(host[kind]) for host in found["hosts"].values()) for kind in ("throughput", "latency"))
+    text = f"## {about.title}\n\n" + MACHINE.format(
+        date=at["date"], cores=at["cores"], cpu=at["cpu"], memory=at["memory GB"], system=at["system"], kafka=at["Kafka"]
+    )
+    text += "\n" + about.work.format(events=asked["events"], keys=KEYS, partitions=asked["partitions"], rounds=rounds) + "\n"
+    text += f"\n![Events per second, and per CPU second]({picture_of(name)})\n" + THROUGHPUT
+    shares = [f"× {base}" for base in about.bases]
     heads = ["host", "events/s", *shares, "per CPU-second", *shares, "peak MB", "changelog B/event", "right"]
-    text += "\n" + table(heads, throughput_rows(found))
-    rounds = max(len(host["latency"]) for host in found["hosts"].values())
-    if rounds:
-        text += LATENCY_HEAD.format(rounds=rounds)
-        text += "\n" + table(["host", "events/s sent", "p50 ms", "p99 ms", "cores used", "never seen, %"], latency_rows(found))
-    text += "\n## Settings and versions\n\n" + table(["host", "settings", "versions"], settings_rows(found), "---")
-    for name, why in found["left out"].items():
-        text += f"\nLeft out: {name}: {why}\n"
-    return text
+    text += "\n" + table(heads, throughput_rows(found, about.bases))
+    if latencies:
+        heads = ["host", "events/s sent", "p50 ms", "p99 ms", "cores used", "never seen, %"]
+        heads += [f"{head} ms" for head in SERVED if has_served(found)]
+        text += LATENCY.format(what=about.latency, rounds=latencies) + "\n" + table(heads, latency_rows(found))
+    text += "\n### Settings and versions\n\n" + table(["host", "settings", "versions"], settings_rows(found), "---")
+    return text + "".join(f"\nLeft out: {who}: {why}\n" for who, why in found["left out"].items())
+
+
+def page(every: Mapping[str, Any]) -> str:
+    """RESULTS.md."""
+    head = "# Karar against other stream processors\n\nWritten by `make bench-peers`; every number is in `results.json`.\n"
+    return "\n".join([head, *(section(name, every[name]) for name in SECTIONS if name in every)])
+
+
+def picture_of(name: str) -> str:
+    """Where the picture of a workload is."""
+    return f"docs/results-{name}.svg"
 
 
 def bars(found: Mapping[str, Any]) -> Iterator[str]:
@@ -164,7 +216,7 @@ def bars(found: Mapping[str, Any]) -> Iterator[str]:
             middle, least, top = (PANEL * value / most for value in (median(values), min(values), max(values)))
             if not panel:
                 label = f"{host['host']}, {host['store']}"
-                weight = "bold" if name == BASES["Karar"] else "normal"
+                weight = "bold" if name == KARAR else "normal"
                 yield f'<text x="{LABELS - 10}" y="{y + 15}" text-anchor="end" font-weight="{weight}">{escape(label)}</text>'
             yield f'<rect x="{left}" y="{y + 3}" width="{middle:.1f}" height="{ROW - 8}" fill="{COLOURS[host["guarantee"]]}"/>'
             yield f'<path d="M{left + least:.1f} {y + 12}H{left + top:.1f}" stroke="#222" stroke-width="1.5"/>'
@@ -172,7 +224,7 @@ def bars(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def picture(found: Mapping[str, Any]) -> str:
-    """docs/results.svg: a bar for each host, in the colour of its guarantee."""
+    """The picture of a workload: a bar for each host, in the colour of its guarantee."""
     drawn = list(bars(found))
     height = TOP + ROW * (1 + sum(line.startswith("<rect") for line in drawn) // 2)
     legend = "".join(
@@ -190,10 +242,18 @@ def picture(found: Mapping[str, Any]) -> str:
     )
 
 
-def written(found: Mapping[str, Any], into: Path) -> None:
-    """Writes all three."""
+def found_before(into: Path) -> dict[str, Any]:
+    """What an earlier run has found of each workload."""
+    path = into / "results.json"
+    found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return {name: found[name] for name in SECTIONS if name in found}
+
+
+def written(every: Mapping[str, Any], into: Path) -> None:
+    """Writes all of it."""
     (into / "docs").mkdir(exist_ok=True)
-    (into / "results.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    (into / "RESULTS.md").write_text(page(found), "utf-8")
-    if any(column(host["throughput"], "rate") for host in found["hosts"].values()):
-        (into / "docs/results.svg").write_text(picture(found), "utf-8")
+    (into / "results.json").write_text(json.dumps(every, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    (into / "RESULTS.md").write_text(page(every), "utf-8")
+    for name, found in every.items():
+        if any(column(host["throughput"], "rate") for host in found["hosts"].values()):
+            (into / picture_of(name)).write_text(picture(found), "utf-8")

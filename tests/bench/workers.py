@@ -13,10 +13,12 @@ from schemas.events import Event, Queued
 from streams.publishing import home, parcel, sending
 from streams.settings import Settings
 from streams.topics import create
-from tests.bench.processes import PYTHON, Host, running
+from tests.bench.processes import PYTHON, running
 
 HERTZ = 20
 OFFERED = "karar_contacts_offered_total"
+DONE = ("karar_events_total", "karar_consumer_lag", "karar_uncommitted_events")
+LOOK_SECONDS = 0.2
 
 
 def worker(settings: dict[str, str], folder: Path) -> Any:
@@ -41,10 +43,11 @@ async def published(settings: Mapping[str, str], events: Sequence[Event]) -> Non
         await sender.flush()
 
 
-def scraped(port: int, name: str = "") -> str:
-    """What a worker serves, or one family of it; nothing while it does not."""
+def scraped(port: int, *names: str) -> str:
+    """What a worker serves, or some families of it; nothing while it does not."""
+    asked = "&".join(f"name[]={name}" for name in names)
     try:
-        with urlopen(f"http://127.0.0.1:{port}/metrics{name and f'?name[]={name}'}", timeout=10) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/metrics?{asked}", timeout=10) as answer:
             return str(answer.read().decode())
     except (URLError, OSError):
         return ""
@@ -60,13 +63,13 @@ def total(text: str, name: str) -> float:
     return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
 
 
-def seen(host: Host, port: int) -> Iterator[dict[str, float]]:
+def seen(port: int) -> Iterator[dict[str, float]]:
     """What a worker has done, from outside: all is done when nothing is behind and nothing uncommitted."""
     while True:
-        text = scraped(port)
-        left = total(text, "karar_consumer_lag") + total(text, "karar_uncommitted_events")
-        yield {"events": total(text, "karar_events_total"), "left": left, "cpu": host.cpu()}
-        time.sleep(0.1)
+        text = scraped(port, *DONE)
+        events, *left = (total(text, name) for name in DONE)
+        yield {"events": events, "left": sum(left)}
+        time.sleep(LOOK_SECONDS)
 
 
 async def create_topics(settings: Mapping[str, str]) -> None:
