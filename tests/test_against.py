@@ -1,6 +1,9 @@
 """The benchmark against peers judges what a host has put out, and writes what it found."""
 
 import json
+import time
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -8,7 +11,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.bench.judged import STATE, differences, expected
-from tests.bench.results import found_before, written
+from tests.bench.processes import paced
+from tests.bench.results import SECTIONS, found_before, written
 from tests.bench.small import KEYS, key_of
 
 EVENTS = 50
@@ -98,3 +102,40 @@ def test_results_have_medians_ratios_and_who_is_wrong(tmp_path: Path) -> None:
     bars = ET.fromstring((tmp_path / "docs/results-engine.svg").read_text("utf-8")).iter("{http://www.w3.org/2000/svg}rect")  # noqa: S314 - ours
     widths = [float(bar.attrib["width"]) for bar in bars if bar.attrib.get("height") == "18"]
     assert widths == [192.3, 96.2, 192.3, 96.2]
+
+
+def test_the_whole_core_stands_beside_the_engine_with_what_karar_serves(tmp_path: Path) -> None:
+    """A run of one workload leaves what was found of the other; /metrics has columns of its own, empty for who serves nothing."""
+    at = {"date": "2026-01-01", "cores": 2, "cpu": "X", "memory GB": 4.0, "system": "Linux", "Kafka": "4"}
+    row = {"events": 100, "rate": 100.0, "thrift": 200.0, "peak MB": 50.0, "checked": "9 customers", "wrong": []}
+    seen = {"rate": 50.0, "p50": 0.1, "p99": 0.2, "missing": 0.0, "cores used": 1.0}
+    karar = host("Karar", "exactly once", row, latency=seen | {"served p50": 0.15, "served p99": 0.25})
+    other = host("Other", "none", row | {"events": 10, "rate": 50.0}, latency=seen)
+    parts = {"machine": at, "asked": {"events": 100, "partitions": 8}, "left out": {}}
+    engine = parts | {"hosts": {"Karar · exactly once · memory": host("Karar", "exactly once", row)}}
+    written({"engine": engine}, tmp_path)
+    found = found_before(tmp_path) | {"whole": parts | {"hosts": {"Karar · exactly once · memory": karar, "Other · none · memory": other}}}
+    written(found, tmp_path)
+    lines = (tmp_path / "RESULTS.md").read_text("utf-8").splitlines()
+    assert [line for line in lines if line.startswith("## ")] == [f"## {SECTIONS[name].title}" for name in ("engine", "whole")]
+    assert "| Karar · exactly once · memory | 50 | 100 | 200 | 1.00 | 0.0 | 150 | 250 |" in lines, lines
+    assert "| Other · none · memory | 50 | 100 | 200 | 1.00 | 0.0 | – | – |" in lines
+    assert "| Other · none · memory (10 events) | 50 | 0.50 | – | 200 | 1.00 | – | 50 | – | 9 customers |" in lines
+    assert {path.name for path in (tmp_path / "docs").iterdir()} == {"results-engine.svg", "results-whole.svg"}
+
+
+def test_what_is_warm_up_is_not_measured() -> None:
+    """Events are counted, and CPU, from the first line with so many of them; who is done between two lines is not measured at all."""
+
+    def lines(*events: int) -> Iterator[dict[str, float]]:
+        for number in events:
+            time.sleep(0.02)
+            yield {"events": number}
+
+    def done(told: dict[str, float]) -> bool:
+        return told["events"] >= 100
+
+    assert paced(lines(0, 10, 20, 60, 100), done, count().__next__)[1] == 30
+    assert paced(lines(0, 10, 20, 60, 100), done, count().__next__, 50)[1] == 40
+    with pytest.raises(RuntimeError, match="too few"):
+        paced(lines(0, 100), done, count().__next__)

@@ -131,14 +131,14 @@ def whole_contenders() -> Iterator[tuple[Contender, str]]:
         start = partial(whole_peer, module, *arguments)
         return Contender(name, guarantee, store, lambda broker, run: start(broker=broker, run=run), **more)
 
-    yield row("Quix Streams, commits every second", "exactly once", "RocksDB", "whole_quix", "exactly-once", 1.0, share=0.25), "quixstreams"
-    yield row("Quix Streams", "at least once", "RocksDB", "whole_quix", "at-least-once", 5.0, share=0.25), "quixstreams"
+    yield row("Quix Streams, commits every second", "exactly once", "RocksDB", "whole_quix", "exactly-once", 1.0, share=0.15), "quixstreams"
+    yield row("Quix Streams", "at least once", "RocksDB", "whole_quix", "at-least-once", 5.0, share=0.15), "quixstreams"
     yield (
-        row("Bytewax, recovery", "at least once", "memory, SQLite", "whole_bytewax", WHOLE_PARTITIONS, share=0.25, has_changelog=False,
+        row("Bytewax, recovery", "at least once", "memory, SQLite", "whole_bytewax", WHOLE_PARTITIONS, share=0.2, has_changelog=False,
             settle=SETTLE_SECONDS),
         "bytewax",
     )  # fmt: skip
-    yield row("Faust, as it comes", "at least once", "memory", "whole_stock", WHOLE_PARTITIONS, share=0.1), "faust"
+    yield row("Faust, as it comes", "at least once", "memory", "whole_stock", WHOLE_PARTITIONS, share=0.05), "faust"
     bare = [PYTHON, "-m", "tests.bench.peers.whole_bare"]
     yield Contender(BARE, "none", "memory", lambda *_: (bare, {}), has_output=False, has_changelog=False), ""
 

@@ -53,7 +53,9 @@ publisher-wide resets), {partitions} partitions, through *the same core*: events
 of these join their customer's chains, keyed by customer; moments, chains and alerts are told. Each host does that in the way of its
 own documentation: Faust with two agents, a table each and a topic between, Quix Streams with `group_by`, Bytewax keyed twice, in the
 process. One process, one worker, {rounds} rounds by turns, each with fresh topics; slow hosts get fewer events, and so have fewer
-states. *Right* is who has at the end, of each interaction, customer and chain, what the loop without Kafka has of the same events.
+states. *Right* is who has at the end, of each interaction and customer, what the loop without Kafka has of the same events, and has
+told the same chains; those named after an interaction that changed customers are not compared: what is told of them last depends on
+which of the two was stitched last.
 
 What the others are spared: timers (their clock is the newest event), the ledger in a changelog (theirs is in memory, booked every 500
 steps, and gone with the process), serving it, three source topics (they read one), events that belong to another partition, dead

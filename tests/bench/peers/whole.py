@@ -23,6 +23,9 @@ SLICE: Final = 500
 TOLD: Final = ("moments", "chains", "alerts", "dead-letters")
 """Where the second stage's outputs go, each to the topic of this name behind the run's."""
 
+SNAPSHOTS: Final = "recovery"
+"""The folder, where a host was started, that it keeps its states in if it does so in no changelog."""
+
 SETTINGS: Final = {"clock": "newest event", "timers": "none", "ledger": f"in memory, booked every {SLICE} steps"}
 
 

@@ -21,8 +21,6 @@ from tests.bench.peers import whole
 from tests.bench.peers.bytewax_flow import BATCH, SNAPSHOT_SECONDS
 from tests.bench.telling import tell_settings, telling_beside
 
-FOLDER = "recovery"
-
 
 def flow_of(broker: str, run: str) -> Dataflow:
     """The events of one topic, what is told to several."""
@@ -55,7 +53,7 @@ def main(broker: str, run: str, partitions: int) -> None:
     """One worker, as one process of every other host."""
     settings = {"workers": 1, "recovery": "on", "batch_size": BATCH, "snapshot_interval": SNAPSHOT_SECONDS, "backup_interval": 0}
     tell_settings(settings | whole.SETTINGS, "bytewax", "confluent-kafka", "msgspec")
-    folder = Path(FOLDER)
+    folder = Path(whole.SNAPSHOTS)
     folder.mkdir()
     init_db_dir(folder, partitions)
     kept, interval = RecoveryConfig(str(folder), timedelta(0)), timedelta(seconds=SNAPSHOT_SECONDS)
