@@ -124,7 +124,7 @@ def test_what_is_refused_is_told_and_what_cannot_be_read_as_well(tmp_path: Path)
 @pytest.mark.slow
 def test_topics_come_to_the_same_as_the_file_that_was_published(kafka: str, tmp_path: Path) -> None:
     """Read from their beginning to their end, in no group; without topics it says what to do."""
-    given = {"KARAR_BROKER": kafka, "KARAR_PREFIX": f"labels-{tmp_path.name}", "KARAR_PARTITIONS": "3"}
+    given: Any = {"KARAR_BROKER": kafka, "KARAR_PREFIX": f"labels-{tmp_path.name}", "KARAR_PARTITIONS": "3"}
     nothing = karar(tmp_path, "labels", **given)
     assert (nothing.status, len(nothing.lines)) == (1, 1)
     name = written(tmp_path, EVENTS)

@@ -62,6 +62,17 @@ def test_what_may_fall_may_fall(text: str) -> None:
     assert watch.fallen == 0
 
 
+def test_of_two_that_overlap_nobody_knows_which_was_made_first() -> None:
+    """One that was asked for before another had come may have been made before it; whatever comes later is held against both."""
+    watch = Watch()
+    watch.take(0, 0.0, 1.0, line(7))
+    watch.take(0, 0.9, 1.1, line(0))
+    assert watch.fallen == 0
+    watch.take(0, 1.2, 1.3, line(6))
+
+    assert (watch.fallen, watch.largest_fall) == (1, 1)
+
+
 @pytest.mark.parametrize(("sent", "twice"), [(0.5, 1), (1.0, 1), (1.001, 0)])
 def test_a_shard_is_served_twice_where_two_responses_overlap(sent: float, twice: int) -> None:
     """From the request to the receipt: within, exactly, outside."""

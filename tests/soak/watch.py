@@ -1,11 +1,12 @@
 """What a scraper of several workers must never see: a ledger series that falls, or a shard that two workers serve at once.
 
-A series is its name and labels; the order is that of responses as they were received. A response lasts from the moment at which it
-was asked for to that at which it had come: two responses of different workers that overlap must not tell of the same shard.
+A series is its name and labels. A response lasts from the moment at which it was asked for to that at which it had come. It must not tell
+less of a series than one that had come before it was asked for; which of two that overlap was made first, nobody can know. Two responses
+of different workers that overlap must not tell of the same shard.
 """
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -37,9 +38,10 @@ class Fall(NamedTuple):
 
 @dataclass
 class Watch:
-    """Everything that was seen. ``last``: each series' newest value, and which worker told it."""
+    """Everything that was seen. ``last``: the most of each series, and which worker told it; ``since``: what has come after it."""
 
     last: dict[str, tuple[float, int]] = field(default_factory=dict)
+    since: deque[tuple[float, int, dict[str, float]]] = field(default_factory=deque)
     shard_of: dict[str, str] = field(default_factory=dict)
     recent: list[Response] = field(default_factory=list)
     falls: list[Fall] = field(default_factory=list)
@@ -62,13 +64,16 @@ class Watch:
         """A whole response, in order of receipt."""
         values = self.ledger(text)
         self.answers["shards served" if values else "no shard served"] += 1
+        while self.since and self.since[0][0] <= sent:
+            _, other, told = self.since.popleft()
+            self.last |= {series: max((value, other), self.last.get(series, (value, other))) for series, value in told.items()}
+        self.since.append((received, worker, values))
         for series, value in values.items():
             before, former = self.last.get(series, (value, worker))
             if value < before:
                 self.fallen += 1
                 self.falls.append(Fall(series, before, value, former, worker, received))
                 self.falls = sorted(self.falls, key=lambda fall: fall.after - fall.before)[:TOLD]
-            self.last[series] = value, worker
         response = Response(worker, sent, received, frozenset(self.shard_of[series] for series in values))
         self.seen.update(response.shards)
         self.compare(response)
