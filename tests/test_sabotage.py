@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.soak.provoked import Case, calm, everything, freeze_each, poison, provoked, refuse, restart
+from tests.soak.provoked import Case, calm, everything, poison, provoked, refuse, restart, wake
 from tests.soak.run import Soak
 from tests.soak.sabotage import PROVOCATIONS, SABOTAGES
 from tests.soak.subjects import CountingStages
@@ -20,7 +20,7 @@ REPEATED: Final = "repeated"
 NONE: Final = "none"
 CASES: Final = {
     NONE: Case(22, everything, tuple(provocation.__name__ for provocation in PROVOCATIONS), workers=2),
-    "do_not_fence": Case(28, freeze_each, ("leave_slowly", "do_not_fence"), workers=3, shows=REPEATED),
+    "do_not_fence": Case(14, wake, ("freeze_before_a_commit", "do_not_fence"), workers=2, shows=REPEATED),
     "do_not_look_at_batches": Case(6, refuse, ("do_not_look_at_batches",), shows=MISSING, stalled=STALLED),
     "forge_starts": Case(4, calm, ("swallow_fetches", "forge_starts"), shows=MISSING, stalled=STALLED),
     "move_after_the_slice": Case(3, poison, ("move_after_the_slice",), shows=REPEATED),

@@ -20,7 +20,7 @@ from tests.soak.sabotage import ONCE
 from tests.soak.scraper import Scraper
 from tests.soak.subjects import CountingStages
 from tests.soak.watch import Watch
-from tests.soak.workers import Command, Workers
+from tests.soak.workers import Command, Worker, Workers
 
 RATE: Final = 400
 PARTITIONS: Final = 2
@@ -103,16 +103,26 @@ async def calm(_: Soak) -> None:
     """Nothing goes wrong but what the changes do."""
 
 
-async def freeze_each(soak: Soak) -> None:
-    """One worker after the other: there is not always something under way in the one that is frozen."""
-    for number in range(len(soak.workers.all)):
-        await freeze(soak, number)
+async def wake(soak: Soak) -> None:
+    """A worker that has stopped itself goes on past its session."""
+    while not (stopped := [worker for worker in soak.workers.all if is_stopped(worker)]):
+        await asyncio.sleep(LOOK_SECONDS)
+    await asyncio.sleep(SESSION + QUIET_SECONDS)
+    for worker in stopped:
+        soak.workers.send(worker, signal.SIGCONT)
 
 
-async def freeze(soak: Soak, number: int = 0) -> None:
+def is_stopped(worker: Worker) -> bool:
+    """Whether its process has been stopped by a signal."""
+    if worker.process is None or worker.process.poll() is not None:
+        return False
+    return Path(f"/proc/{worker.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] == "T"
+
+
+async def freeze(soak: Soak) -> None:
     """One worker is stopped past its session, and goes on."""
     await asyncio.sleep(QUIET_SECONDS)
-    frozen = soak.workers.all[number]
+    frozen = soak.workers.all[0]
     soak.workers.send(frozen, signal.SIGSTOP)
     await asyncio.sleep(SESSION + QUIET_SECONDS)
     soak.workers.send(frozen, signal.SIGCONT)

@@ -21,6 +21,7 @@ from streams.engine import opening
 from streams.engine.books import Books
 from streams.engine.engine import Engine
 from streams.engine.kafka import Writer
+from streams.engine.requests import Batches
 from streams.engine.shard import Shard
 from streams.engine.slices import Slice
 from streams.engine.takeover import Position
@@ -28,7 +29,7 @@ from streams.engine.topics import describe
 from streams.engine.transport import Thread
 
 ONCE: Final = "SOAK_ONCE"
-"""A file that does not exist yet: who creates it may be killed in the middle of a commit."""
+"""A file that does not exist yet: who creates it may be killed, or stopped, in the middle of a commit."""
 DEADLY_COMMIT: Final = 60
 SWALLOWED: Final = (4, 8, 12)
 GOODBYE_SECONDS: Final = 1.0
@@ -71,7 +72,7 @@ def leave_slowly() -> None:
 
 def die_in_a_commit() -> None:
     """One process is killed between having sent everything and the end of the transaction."""
-    delivered, die = Writer.delivered, dying()
+    delivered, die = Writer.delivered, struck_by(signal.SIGKILL)
 
     async def deliver(self: Writer, sent: list[Any]) -> None:
         await delivered(self, sent)
@@ -80,19 +81,30 @@ def die_in_a_commit() -> None:
     Writer.delivered = deliver  # type: ignore[method-assign]
 
 
-def dying() -> Callable[[], None]:
-    """Kills this process at its sixtieth call, if no other was killed so before."""
+def freeze_before_a_commit() -> None:
+    """One process is stopped between having built a transaction and beginning it; what it then commits, others have counted meanwhile."""
+    commit, stop = Writer.commit, struck_by(signal.SIGSTOP)
+
+    async def committing(self: Writer, batches: Batches) -> None:
+        stop()
+        await commit(self, batches)
+
+    Writer.commit = committing  # type: ignore[method-assign]
+
+
+def struck_by(number: signal.Signals) -> Callable[[], None]:
+    """Sends this process a signal at its sixtieth call, if no other has been struck before."""
     calls = count(1)
 
-    def die() -> None:
+    def strike() -> None:
         if next(calls) == DEADLY_COMMIT:
             try:
                 Path(os.environ[ONCE]).touch(exist_ok=False)
             except FileExistsError:
                 return
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
-    return die
+    return strike
 
 
 # Sabotages
@@ -201,7 +213,7 @@ def do_not_seek() -> None:
 
 def commit_twice() -> None:
     """Outputs are one transaction, state and position another; one process is killed between them."""
-    commit, die = Writer.commit, dying()
+    commit, die = Writer.commit, struck_by(signal.SIGKILL)
 
     async def commit_apart(self: Writer, batches: Iterable[Any]) -> None:
         all_of_them = list(batches)
@@ -223,4 +235,4 @@ SABOTAGES: Final = (
     do_not_seek,
     commit_twice,
 )
-KNOWN: Final = {done.__name__: done for done in (*PROVOCATIONS, *SABOTAGES)}
+KNOWN: Final = {done.__name__: done for done in (*PROVOCATIONS, freeze_before_a_commit, *SABOTAGES)}
