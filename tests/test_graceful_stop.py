@@ -115,9 +115,9 @@ def changelogs(subject: CountingStages) -> dict[str, int]:
 
 
 async def settled(subject: CountingStages) -> None:
-    """Everything that was sent is counted once, in both stages, or it is too late."""
+    """Everything that was sent is counted once, in both stages, or it is too late: what is read later may say more for a while."""
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and not subject.counted.is_repeated():
+    while time.monotonic() < deadline:
         await subject.counted.read()
         if subject.counted.is_exact():
             break

@@ -5,11 +5,12 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from prometheus_client import disable_created_metrics
 
@@ -69,7 +70,7 @@ def worker(environment: Mapping[str, str]) -> int:
     log.info("answers at http://%s:%d/", settings.web_host, port)
     collect_seldom()
     use_uvloop()
-    return asyncio.run(run(app, engine))
+    return asyncio.run(ended(app, engine))
 
 
 async def checked(settings: Settings) -> list[str]:
@@ -99,6 +100,14 @@ def use_uvloop() -> None:
     except ImportError:
         return
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+async def ended(app: KararApp, engine: Engine) -> NoReturn:
+    """Ends the process with the status of `run`, at once: a thread that goes on under an interpreter that clears up can crash it."""
+    status = await run(app, engine)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
 
 
 async def run(app: KararApp, engine: Engine) -> int:

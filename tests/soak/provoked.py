@@ -105,7 +105,7 @@ async def calm(_: Soak) -> None:
 
 async def wake(soak: Soak) -> None:
     """A worker that has stopped itself goes on past its session."""
-    while not (stopped := [worker for worker in soak.workers.all if is_stopped(worker)]):
+    while not (stopped := [worker for worker in soak.workers.all if is_stopped(worker)]):  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(LOOK_SECONDS)
     await asyncio.sleep(SESSION + QUIET_SECONDS)
     for worker in stopped:
