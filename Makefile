@@ -111,7 +111,7 @@ build/peers/.installed: tests/bench/peers/requirements.txt
 	$(if $(is_python_311),,$(error $@: the peers need Python 3.11 or newer, and `$(PYTHON)` is not; say PYTHON=/path/to/python3.11))
 	@rm -rf build/peers/venv
 	@$(PYTHON) -m venv build/peers/venv
-	@build/peers/venv/bin/python -m pip install --quiet --require-hashes -r tests/bench/peers/requirements.txt
+	@build/peers/venv/bin/python -m pip install --quiet --require-hashes --no-deps -r tests/bench/peers/requirements.txt
 	@touch $@
 
 clean: ## remove everything that was made
@@ -121,6 +121,6 @@ clean: ## remove everything that was made
 $(STAMP): pyproject.toml constraints.txt
 	$(if $(is_python_311),,$(error Karar needs Python 3.11 or newer, and `$(PYTHON)` is not; say PYTHON=/path/to/python3.11))
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --require-hashes -r constraints.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r constraints.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
