@@ -390,9 +390,8 @@ def test_a_shard_that_is_opened_anew_goes_on_where_the_other_stopped() -> None:
     assert host.net()["queue_exits_total\x1fcall\x1fA\x1funknown", ""] == 20
 
 
-def test_an_interaction_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interaction_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     """Truncation is counted each time and logged once, with the key masked; past what is remembered it may be told again."""
-    monkeypatch.setattr(agents, "REMEMBERED", 1)
     here = stage()
     many = [replace(next(iter(MINE)), id=f"e{n}", at=instant(n)) for n in range(1_001)]
     key, other_key = key_of(MINE.events[0]), b"pbx\x1fother"
@@ -401,6 +400,7 @@ def test_an_interaction_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFix
 
     assert full.counts["truncated_total", "events"] == more.counts["truncated_total", "events"] == 1
     assert caplog.messages == [f"interaction {masked(key)} has more than 1000 events: the others are not folded"]
+    here.cut.update(b"another %d" % n for n in range(agents.REMEMBERED))
     here.step(other_key, None, many, LATER)
     here.step(key, full.value, [replace(many[0], id="more", at=instant(2_000))], LATER)
     assert [message.split()[1] for message in caplog.messages] == [masked(key), masked(other_key), masked(key)]

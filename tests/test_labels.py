@@ -14,7 +14,7 @@ from streams.core.series import LONGEST_WAIT
 from streams.core.targets import CASE_GAP, FOREVER, Rules
 from streams.growth import SERIES_BYTES, UNLIMITED, Growth, growth
 from streams.metrics import PREFIX
-from streams.replay import Replay
+from streams.replay import SLICE, Replay
 from streams.simulate import simulate
 from tests.command import karar
 from tests.story import call
@@ -123,11 +123,11 @@ def test_what_is_refused_is_told_and_what_cannot_be_read_as_well(tmp_path: Path)
 
 @pytest.mark.slow
 def test_topics_come_to_the_same_as_the_file_that_was_published(kafka: str, tmp_path: Path) -> None:
-    """Read from their beginning to their end, in no group; without topics it says what to do."""
-    given: Any = {"KARAR_BROKER": kafka, "KARAR_PREFIX": f"labels-{tmp_path.name}", "KARAR_PARTITIONS": "3"}
+    """Read to their end, in no group; without topics it says what to do. What is seen in passing depends on the order."""
+    given: Any = {"KARAR_BROKER": kafka, "KARAR_PREFIX": f"labels-{tmp_path.name}", "KARAR_PARTITIONS": "1"}
     nothing = karar(tmp_path, "labels", **given)
     assert (nothing.status, len(nothing.lines)) == (1, 1)
-    name = written(tmp_path, EVENTS)
+    name = written(tmp_path, [event for event in EVENTS if event.channel == "call"][:SLICE])
     assert karar(tmp_path, "topics", **given).status == 0
     assert karar(tmp_path, "publish", name, "--format", "events", **given).status == 0
     topics, file = karar(tmp_path, "labels", "--json", **given), karar(tmp_path, "labels", name, "--format", "events", "--json", **given)

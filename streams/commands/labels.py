@@ -14,10 +14,10 @@ from schemas.events import Event
 from schemas.sources import open_source
 from streams.agents import AssembleStage
 from streams.broker import BrokerError
-from streams.connection import reaching
+from streams.connection import kafka_of, reaching
 from streams.core.identity import Identity
-from streams.engine.kafka import Kafka
 from streams.engine.spec import wall
+from streams.engine.topics import describe
 from streams.growth import Family, Growth
 from streams.logs import hushed
 from streams.replay import Replay
@@ -41,7 +41,7 @@ def read_topics(settings: Settings, identity: Identity, replay: Replay) -> tuple
 
 async def reading(settings: Settings, identity: Identity, replay: Replay) -> tuple[int, int]:
     """The same, outside of any group. BrokerError: one line."""
-    consumer = Kafka(settings.broker).consumer()
+    consumer = kafka_of(settings).consumer()
     formats = inputs(settings)
     events = refused = 0
     with reaching(settings.broker):
@@ -65,7 +65,8 @@ async def reading(settings: Settings, identity: Identity, replay: Replay) -> tup
 async def places(consumer: AIOKafkaConsumer, topics: Mapping[str, str]) -> list[TopicPartition]:
     """The partitions of those topics that exist."""
     existing = await consumer.topics()
-    return [TopicPartition(t, n) for t in topics if t in existing for n in sorted(consumer.partitions_for_topic(t) or ())]
+    known = await describe(consumer._client, [topic for topic in topics if topic in existing])  # noqa: SLF001 - held by tests/test_private_names.py
+    return [TopicPartition(name, n) for name, topic in known.items() for n in range(topic.partitions)]
 
 
 async def everything(consumer: AIOKafkaConsumer, there: Sequence[TopicPartition]) -> Records:

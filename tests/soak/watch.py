@@ -26,12 +26,13 @@ class Response(NamedTuple):
 
 
 class Fall(NamedTuple):
-    """A series that was less than before."""
+    """A series that was less than before: what it was, who said so when, and the same of what it is."""
 
     series: str
     before: float
     after: float
     former: int
+    told_at: float
     worker: int
     at: float
 
@@ -40,7 +41,7 @@ class Fall(NamedTuple):
 class Watch:
     """Everything that was seen. ``last``: the most of each series, and which worker told it; ``since``: what has come after it."""
 
-    last: dict[str, tuple[float, int]] = field(default_factory=dict)
+    last: dict[str, tuple[float, int, float]] = field(default_factory=dict)
     since: deque[tuple[float, int, dict[str, float]]] = field(default_factory=deque)
     shard_of: dict[str, str] = field(default_factory=dict)
     recent: list[Response] = field(default_factory=list)
@@ -65,14 +66,14 @@ class Watch:
         values = self.ledger(text)
         self.answers["shards served" if values else "no shard served"] += 1
         while self.since and self.since[0][0] <= sent:
-            _, other, told = self.since.popleft()
-            self.last |= {series: max((value, other), self.last.get(series, (value, other))) for series, value in told.items()}
+            at, other, told = self.since.popleft()
+            self.last |= {series: max((value, other, at), self.last.get(series, (value, other, at))) for series, value in told.items()}
         self.since.append((received, worker, values))
         for series, value in values.items():
-            before, former = self.last.get(series, (value, worker))
+            before, former, told_at = self.last.get(series, (value, worker, received))
             if value < before:
                 self.fallen += 1
-                self.falls.append(Fall(series, before, value, former, worker, received))
+                self.falls.append(Fall(series, before, value, former, told_at, worker, received))
                 self.falls = sorted(self.falls, key=lambda fall: fall.after - fall.before)[:TOLD]
         response = Response(worker, sent, received, frozenset(self.shard_of[series] for series in values))
         self.seen.update(response.shards)
