@@ -12,6 +12,8 @@ IDLE_SECONDS: Final = 60
 """So long a connection may ask nothing, or take to say what it asks. Prometheus asks more often, or connects again."""
 ANSWER_SECONDS: Final = 60
 """So long an answer may take, with the reading of it."""
+STOP_SECONDS: Final = 1
+"""So long answers under way may take once the worker stops, and again their connections: it commits meanwhile, and ends within 10 s."""
 MOST_CONNECTIONS: Final = 256
 """Each is a file that is open, and a process has 1,024 where nobody has said otherwise; Kafka's are among them."""
 MOST_ANSWERS: Final = 32
@@ -25,7 +27,9 @@ class Runner(web.AppRunner):
     """Runs a web application for people and machines who may be slow, or many, or mean."""
 
     def __init__(self, app: web.Application) -> None:
-        super().__init__(app, access_log=None, keepalive_timeout=IDLE_SECONDS, max_headers=MOST_FIELDS)
+        super().__init__(
+            app, access_log=None, keepalive_timeout=IDLE_SECONDS, max_headers=MOST_FIELDS, shutdown_timeout=STOP_SECONDS
+        )  # fmt: skip
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()

@@ -160,6 +160,21 @@ async def test_who_does_not_read_is_shown_out(monkeypatch: pytest.MonkeyPatch, *
     assert got < len(much)
 
 
+@pytest.mark.parametrize("sent", [HEAD % b"", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"])
+async def test_nobody_holds_up_the_end_of_a_worker(sent: bytes) -> None:
+    """Who does not read, or leaves a question half asked, is shown out: what is folded must commit within 7 s of a signal."""
+
+    async def make(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read() or b"x" * (1 << 25))
+
+    async with asyncio.timeout(5):
+        async with serving(make) as address:
+            _, writer = await asyncio.open_connection(*address, limit=1)
+            writer.write(sent)
+            await asyncio.sleep(0.1)
+    writer.close()
+
+
 @pytest.mark.parametrize(
     ("path", "head", "status"),
     [
