@@ -39,7 +39,7 @@ class Runner(web.AppRunner):
             if len(server.connections) < MOST_CONNECTIONS:
                 made(handler, transport)
             else:
-                transport.abort()
+                asyncio.get_running_loop().call_soon(transport.abort)  # when aiohttp has begun with it: else it fails
 
         server.connection_made = connection_made  # type: ignore[method-assign] # nobody else is told of a connection this early
         return server

@@ -85,8 +85,10 @@ async def test_who_says_nothing_is_shown_out(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(("others", "answered"), [(2, True), (3, False)])
-async def test_there_is_room_for_so_many_connections(monkeypatch: pytest.MonkeyPatch, others: int, *, answered: bool) -> None:
-    """One more is closed at once, and one that has gone makes room again."""
+async def test_there_is_room_for_so_many_connections(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, others: int, *, answered: bool
+) -> None:
+    """One more is closed at once, without a word in the log, and one that has gone makes room again."""
     monkeypatch.setattr(doors, "MOST_CONNECTIONS", 3)
     async with serving(brief) as address:
         held = [await asyncio.open_connection(*address) for _ in range(others)]
@@ -97,6 +99,7 @@ async def test_there_is_room_for_so_many_connections(monkeypatch: pytest.MonkeyP
         assert b"brief" in await asked(address)
         for _, writer in held:
             writer.close()
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
