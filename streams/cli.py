@@ -21,7 +21,7 @@ from streams.demo import WorkerError
 from streams.engine.ledger import LIMIT
 from streams.given import identity_of, rules_of
 from streams.replay import Replay
-from streams.settings import Settings, instant_of, rows, topic_name
+from streams.settings import Settings, instant_of, mirror, rows, topic_name
 
 app = typer.Typer(
     name="karar",
@@ -276,6 +276,7 @@ def settings() -> None:
     for row in rows(os.environ):
         table.add_row(*row)
     terminal().print(table)
+    mirror(os.environ)
     Settings.read(os.environ).security.client()
 
 

@@ -225,6 +225,11 @@ def without_user(environment: Mapping[str, str], name: str, example: str) -> str
     return given
 
 
+def mirror(environment: Mapping[str, str]) -> str:
+    """The Maven repository that is named, nothing where none is. ValueError: one line."""
+    return without_user(environment, "KARAR_MAVEN_REPOSITORY", "https://maven.example/maven2")
+
+
 def topic_name(given: str, where: str, example: str, longest: int = LONGEST_TOPIC) -> str:
     """A name that Kafka takes for a topic. ValueError: one line."""
     if TOPIC.fullmatch(given) is None or len(given) > longest or given in {".", ".."}:

@@ -1,11 +1,13 @@
 """Settings: what each is where nothing is said, how it is read, and every refusal in one line with an example."""
 
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from streams.security import Security
 from streams.settings import BY_NAME, SETTINGS, Settings, rows
+from tests.command import karar
 
 NOON: Final = 1_767_614_400_000
 
@@ -145,6 +147,22 @@ def test_what_cannot_be_is_refused_in_one_line_with_an_example(name: str, text: 
         Settings.read({name: text})
 
     assert str(refused.value) == f"{name}: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("settings", "KARAR_BROKER"), ("settings", "KARAR_ALERTMANAGER"), ("settings", "KARAR_MAVEN_REPOSITORY"),
+        ("broker", "KARAR_BROKER"), ("broker", "KARAR_MAVEN_REPOSITORY"),
+    ],
+)  # fmt: skip
+def test_an_address_with_a_password_in_it_is_refused_without_it(tmp_path: Path, command: str, name: str) -> None:
+    """By whoever reads it: one line, exit 2, and the password in none."""
+    said = karar(tmp_path, command, stdin=b"", **{"KARAR_CACHE": str(tmp_path), name: "https://user:hush@localhost/m"})
+
+    assert (said.status, len(said.lines)) == (2, 1)
+    assert said.lines[0].startswith(f"karar: {name}: has a user in it, and logs would tell the password; leave both out, as in ")
+    assert "hush" not in said.out + said.lines[0]
 
 
 def test_secrets_are_never_shown() -> None:

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.text import Text
 
 from streams.broker import BrokerError
-from streams.settings import shown, value
+from streams.settings import mirror, value
 
 SILENCE_SECONDS: Final = 30
 PAUSES: Final = (0.5, 1.0, 2.0)
@@ -84,7 +84,7 @@ def fetched(environment: Mapping[str, str]) -> list[Path]:
     """Kafka's jars as files, fetched if they are not there or not right. BrokerError: one line."""
     jars = pinned()
     folder = cache_folder(environment) / f"kafka-{version_of(jars)}"
-    fetch(jars, folder, value(environment, "KARAR_MAVEN_REPOSITORY"))
+    fetch(jars, folder, mirror(environment))
     return [folder / jar.file for jar in jars]
 
 
@@ -150,9 +150,7 @@ def progress(version: str, jars: Sequence[Jar], repository: str) -> Iterator[Cal
     """Says on standard error what is fetched from where, and where somebody looks, how far that is."""
     total = sum(jar.size for jar in jars)
     console = Console(stderr=True)
-    console.print(
-        Text(f"Fetching Apache Kafka {version}: {len(jars)} files, {total / 1e6:,.1f} MB from {shown(repository)}"), soft_wrap=True
-    )
+    console.print(Text(f"Fetching Apache Kafka {version}: {len(jars)} files, {total / 1e6:,.1f} MB from {repository}"), soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"Apache Kafka {version}", total=total)
@@ -168,7 +166,7 @@ def persist(url: str, jar: Jar, path: Path, advance: Callable[[int], None], paus
             advance(-path.stat().st_size)
             if pause is None or problem.hopeless:
                 advice = "check the network, name a mirror with KARAR_MAVEN_REPOSITORY, or a running Kafka with KARAR_BROKER"
-                message = f"Kafka cannot be fetched: {shown(url)}: {problem}; {advice}"
+                message = f"Kafka cannot be fetched: {url}: {problem}; {advice}"
                 raise BrokerError(message) from None
             time.sleep(pause)
     return None

@@ -10,7 +10,7 @@ import os
 import sys
 
 from streams.broker.jars import Jar, maven_central, received
-from streams.settings import value
+from streams.settings import mirror
 
 HEAD = """\
 # {program} with everything it needs at run time: group:artifact:version size SHA-256.
@@ -29,7 +29,7 @@ def pin(coordinates: str, repository: str) -> Jar:
 
 
 if __name__ == "__main__":
-    source = (value(os.environ, "KARAR_MAVEN_REPOSITORY") or maven_central()).rstrip("/")
+    source = (mirror(os.environ) or maven_central()).rstrip("/")
     jars = [pin(":".join(line.split(":")[:3]), source) for line in sys.stdin.read().split()]
     program = sys.argv[1]
     sys.stdout.write(

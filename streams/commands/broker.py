@@ -9,7 +9,7 @@ import typer
 
 from streams.broker import BrokerError
 from streams.broker.kafka import Broker
-from streams.settings import value
+from streams.settings import LOCAL_BROKER, without_user
 
 
 def interrupt(*_: object) -> NoReturn:
@@ -19,7 +19,7 @@ def interrupt(*_: object) -> NoReturn:
 
 def run(environment: Mapping[str, str], port: int, data: Path | None) -> None:
     """Keeps Kafka going until somebody ends it. BrokerError, ValueError: one line."""
-    if given := value(environment, "KARAR_BROKER"):
+    if given := without_user(environment, "KARAR_BROKER", LOCAL_BROKER):
         message = f"KARAR_BROKER is {given}, which replaces the Kafka that would start here everywhere; unset it to start one"
         raise ValueError(message)
     for ending in (signal.SIGTERM, signal.SIGHUP):

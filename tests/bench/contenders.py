@@ -14,7 +14,7 @@ from streams.broker.jars import cache_folder
 from streams.broker.kafka import free_port
 from streams.core import stitch
 from streams.engine import shard
-from streams.settings import value
+from streams.settings import mirror
 from tests.bench.peers.kafka_streams import prepare
 from tests.bench.processes import PATH, PYTHON, ROOT
 from tests.bench.workers import settings_of
@@ -86,7 +86,7 @@ def python_contenders() -> Iterator[tuple[Contender, str]]:
 
 def kafka_streams() -> Iterator[Contender]:
     """Kafka Streams, in Java: both guarantees, both stores."""
-    prepared = prepare(cache_folder(os.environ), value(os.environ, "KARAR_MAVEN_REPOSITORY"))
+    prepared = prepare(cache_folder(os.environ), mirror(os.environ))
 
     def starting(guarantee: str, store: str) -> Callable[[str, str], Command]:
         return lambda broker, run: (prepared.command(broker, run, guarantee, store), {})
