@@ -77,6 +77,10 @@ class Security(Struct, frozen=True, kw_only=True):
         """It holds a password, and what is printed ends in logs."""
         return f"Security({self.protocol})"
 
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        """What rich shows instead, which msgspec would make of everything."""
+        return [("protocol", self.protocol)]
+
 
 PLAINTEXT: Final = Security()
 

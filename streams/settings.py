@@ -136,6 +136,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Settings hold secrets, and what is printed ends in logs."""
         return "Settings(…)"
 
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        """What rich shows instead, which msgspec would make of everything."""
+        return []
+
 
 def value(environment: Mapping[str, str], name: str) -> str:
     """A setting's value: from the environment, else its default."""
