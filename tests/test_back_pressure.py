@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from streams.engine import shard as shard_module
+from streams.engine.folding import size_of
 from streams.engine.kafka import Writer
 from streams.engine.shard import ENOUGH_BYTES
 from streams.publishing import Parcel, sending
@@ -129,3 +130,24 @@ async def test_bytes_fill_a_shard_as_records_do(monkeypatch: pytest.MonkeyPatch,
     assert shard.has_room == room
     await shard.commit()
     assert shard.has_room
+
+
+@pytest.mark.asyncio
+async def test_a_state_that_changes_takes_room_once() -> None:
+    """A transaction has one record of it, however often it has changed: few events may change many bytes."""
+    shard = await opened()
+
+    def besides() -> int:
+        records = [record for records in shard.pending.arrivals for record in records]
+        outputs = [row for rows in shard.pending.outputs.values() for row in rows]
+        return shard.pending.bytes - size_of(records) - sum(len(value or b"") for _, value, *_ in outputs)
+
+    shard.apply(part(events(1)))
+    first = len(shard.store.values[b"k"])
+    assert besides() == first > 0
+    shard.apply(part(events(2, first=1)))
+    assert besides() == first
+    shard.apply(part(events(3, first=2, key=b"other")))
+    assert besides() == first + len(shard.store.values[b"other"])
+    await shard.commit()
+    assert shard.pending.bytes == 0

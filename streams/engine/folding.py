@@ -43,9 +43,9 @@ class Way:
 
 
 class Sum:
-    """What the changes of a slice ask for besides their values."""
+    """What the changes of a slice ask for besides their values. ``size``: bytes of the values of keys that have not changed before."""
 
-    __slots__ = ("archived", "bookings", "counts", "outputs", "revisit")
+    __slots__ = ("archived", "bookings", "counts", "outputs", "revisit", "size")
 
     def __init__(self) -> None:
         self.bookings: list[Any] = []
@@ -53,6 +53,7 @@ class Sum:
         self.outputs: list[Outgoing] = []
         self.counts: list[Mapping[tuple[str, ...], int]] = []
         self.revisit = False
+        self.size = 0
 
 
 def step_all(groups: Mapping[bytes, Sequence[Any]], values: Mapping[bytes, bytes], step: Step, now: int) -> list[Stepped]:
@@ -84,8 +85,9 @@ def store_all(stepped: Iterable[Stepped], store: Store, dirty: set[bytes], ripe:
         value, is_ripe = change.value, key in ripe
         if value is not old or is_ripe:
             store.put(key, old, value, change.due, ripe=is_ripe)
-        if value is not old:
+        if value is not old and key not in dirty:
             dirty.add(key)
+            total.size += len(value) if value is not None else 0
         if change.bookings:
             total.bookings += change.bookings
         if change.archived:

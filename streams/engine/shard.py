@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 SWEPT_AT_ONCE: Final = 500
 ENOUGH: Final = 20_000
-"""Records applied and not committed at which a shard's partitions pause, and as many outputs; or so many bytes of both."""
+"""Records applied and not committed at which a shard's partitions pause, and as many outputs; or so many bytes of both, and of the states
+that have changed."""
 ENOUGH_BYTES: Final = 16 << 20
 COMMIT_SECONDS: Final = 30
 DEFECTS_IN_A_ROW: Final = 20
@@ -185,6 +186,7 @@ class Shard:
             self.untimely.difference_update(key for key, _, _ in stepped)
         self.journal.take(total.bookings)
         self.archive.take(total.archived)
+        self.pending.bytes += total.size
         self.send(total.outputs, timestamp)
         for counts in total.counts:
             self.count(counts)
