@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection, collect_hosts
 from aiokafka.errors import (
@@ -117,6 +118,19 @@ async def is_open(host: str, port: int) -> bool:
 def said(error: Exception) -> str:
     """An error of the client in a few words; its name where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+@asynccontextmanager
+async def consuming(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer in no group, of what has committed. BrokerError, ValueError: one line."""
+    consumer = kafka_of(settings).consumer()
+    with reaching(settings.broker):
+        try:
+            async with entering(settings.broker, settings.security):
+                await consumer.start()
+            yield consumer
+        finally:
+            await consumer.stop()
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from typing import Final
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TransactionalIdAuthorizationFailed
 
-from streams.connection import ALLOW, kafka_of, reaching
+from streams.connection import ALLOW, consuming
 from streams.core.alerts import ALERTS
 from streams.engine.spec import Spec
 from streams.engine.topics import DELETE, READ, WRITE, allowed
@@ -30,21 +30,16 @@ def needed(specs: Iterable[Spec]) -> dict[str, set[int]]:
 async def forbidden(settings: Settings, specs: Iterable[Spec]) -> list[str]:
     """What a worker is not allowed to do, one line each; nothing: it can start. BrokerError: one line."""
     specs = list(specs)
-    consumer = kafka_of(settings).consumer()
-    with reaching(settings.broker):
-        try:
-            await consumer.start()
-            client = consumer._client  # noqa: SLF001 - held by tests/test_private_names.py
-            wanted = needed(specs)
-            lines = list(denied(wanted, await allowed(client, sorted(wanted))))
-            if await is_denied(client, CoordinationType.GROUP, settings.prefix):
-                lines.append(f"consumer group {settings.prefix}: this user may not take part in it; allow Read; {ALLOW}")
-            for spec in specs:
-                identity = f"{settings.prefix}-{spec.name}-0"
-                if await is_denied(client, CoordinationType.TRANSACTION, identity):
-                    lines.append(f"transactional id {identity}: this user may not have it; allow Write, Describe; {ALLOW}")
-        finally:
-            await consumer.stop()
+    async with consuming(settings) as consumer:
+        client = consumer._client  # noqa: SLF001 - held by tests/test_private_names.py
+        wanted = needed(specs)
+        lines = list(denied(wanted, await allowed(client, sorted(wanted))))
+        if await is_denied(client, CoordinationType.GROUP, settings.prefix):
+            lines.append(f"consumer group {settings.prefix}: this user may not take part in it; allow Read; {ALLOW}")
+        for spec in specs:
+            identity = f"{settings.prefix}-{spec.name}-0"
+            if await is_denied(client, CoordinationType.TRANSACTION, identity):
+                lines.append(f"transactional id {identity}: this user may not have it; allow Write, Describe; {ALLOW}")
     return lines
 
 

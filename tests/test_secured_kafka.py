@@ -84,6 +84,20 @@ def test_a_worker_counts_and_an_operator_audits(broker: Secured, counted: str, t
     assert "AuthorizationFailed" not in counted
 
 
+def test_an_operator_reads_what_is_not_counted_yet(broker: Secured, tmp_path: Path) -> None:
+    """Before a worker has been there: a dry run, and an audit, which counts what is behind."""
+    given = {"KARAR_PREFIX": "karar-first"}
+    broker.allow(documented("karar-first"))
+    assert said(tmp_path, broker, OPERATOR, "topics", **given).status == 0
+    published = said(tmp_path, broker, PUBLISHER, "publish", file(tmp_path, "events", *EVENTS[:99]), "--format", "events", **given)
+    assert (published.status, published.err) == (0, [])
+    grown, audited = said(tmp_path, broker, OPERATOR, "labels", **given), said(tmp_path, broker, OPERATOR, "audit", **given)
+
+    assert (grown.status, audited.status, grown.lines + audited.lines) == (0, 0, [])
+    assert "time series from 99 events in 2 shards" in grown.out
+    assert audited.out.endswith("not at the end: 99 records behind, so conservation cannot be judged\n")
+
+
 @pytest.mark.parametrize("mechanism", ["scram-sha-512", "scram-sha-256", "plain"])
 def test_each_way_to_sign_in_is_one(broker: Secured, counted: str, tmp_path: Path, mechanism: str) -> None:
     """`KARAR_BROKER_SASL`."""
@@ -146,7 +160,7 @@ def test_a_certificate_of_ours_is_enough_where_kafka_asks_for_one(tmp_path: Path
 NOT_KNOWN: Final = "Kafka does not let {user!r} in: another user, or another password; see KARAR_BROKER_USER and KARAR_BROKER_PASSWORD"
 WRONG: Final = {"KARAR_BROKER_PASSWORD": "wr0ng-wr0ng"}
 SECRETS: Final = {"KARAR_WEB_TOKEN": "tell-nobody", "KARAR_PEPPER": "s4lt-s4lt"}
-COMMANDS: Final = (["topics"], ["audit"], ["publish", "events", "--format", "events"], ["demo", "--only-publish"])
+COMMANDS: Final = (["topics"], ["audit"], ["labels"], ["publish", "events", "--format", "events"], ["demo", "--only-publish"])
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])

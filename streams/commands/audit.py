@@ -13,7 +13,7 @@ from rich.text import Text
 
 from streams.app import specs
 from streams.broker import BrokerError
-from streams.connection import kafka_of, reaching
+from streams.connection import consuming
 from streams.core.series import HELD, REFUSED, SENT, SERIES, parted
 from streams.engine.audit import Examined, examine, unmoved
 from streams.engine.audit import Progress as Report
@@ -72,14 +72,9 @@ async def audited(settings: Settings, report: Report) -> Audit:
     if problems := await check(settings):
         raise BrokerError(f"{problems[0]}; `karar topics` says what else is wrong")
     stages = specs(settings)
-    consumer = kafka_of(settings).consumer()
-    with reaching(settings.broker):
-        try:
-            await consumer.start()
-            shards = {spec.name: [await examine(spec, n, consumer, report) for n in range(spec.partitions)] for spec in stages}
-            still = all([await unmoved(spec, shards[spec.name], consumer) for spec in stages])
-        finally:
-            await consumer.stop()
+    async with consuming(settings) as consumer:
+        shards = {spec.name: [await examine(spec, n, consumer, report) for n in range(spec.partitions)] for spec in stages}
+        still = all([await unmoved(spec, shards[spec.name], consumer) for spec in stages])
     return Audit([shard for found in shards.values() for shard in found], still)
 
 

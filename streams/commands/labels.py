@@ -14,7 +14,7 @@ from schemas.events import Event
 from schemas.sources import open_source
 from streams.agents import AssembleStage
 from streams.broker import BrokerError
-from streams.connection import kafka_of, reaching
+from streams.connection import consuming
 from streams.core.identity import Identity
 from streams.engine.spec import wall
 from streams.engine.topics import describe
@@ -41,24 +41,19 @@ def read_topics(settings: Settings, identity: Identity, replay: Replay) -> tuple
 
 async def reading(settings: Settings, identity: Identity, replay: Replay) -> tuple[int, int]:
     """The same, outside of any group. BrokerError: one line."""
-    consumer = kafka_of(settings).consumer()
     formats = inputs(settings)
     events = refused = 0
-    with reaching(settings.broker):
-        try:
-            await consumer.start()
-            there = await places(consumer, formats)
-            if not there:
-                raise BrokerError(f"{settings.broker}: none of {', '.join(formats)} is there; name files, or see KARAR_PREFIX")
-            stages = {tp: AssembleStage(identity, {tp.topic: open_source(formats[tp.topic])}, partition=0, partitions=1) for tp in there}
-            async for tp, records in everything(consumer, there):
-                batch = stages[tp].read(records, wall())
-                found: list[Event] = [x for group in batch.groups.values() for x in group]
-                refused += len(batch.outputs)
-                events += len(found)
-                replay.take(found)
-        finally:
-            await consumer.stop()
+    async with consuming(settings) as consumer:
+        there = await places(consumer, formats)
+        if not there:
+            raise BrokerError(f"{settings.broker}: none of {', '.join(formats)} is there; name files, or see KARAR_PREFIX")
+        stages = {tp: AssembleStage(identity, {tp.topic: open_source(formats[tp.topic])}, partition=0, partitions=1) for tp in there}
+        async for tp, records in everything(consumer, there):
+            batch = stages[tp].read(records, wall())
+            found: list[Event] = [x for group in batch.groups.values() for x in group]
+            refused += len(batch.outputs)
+            events += len(found)
+            replay.take(found)
     return events, refused
 
 
