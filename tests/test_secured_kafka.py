@@ -243,6 +243,20 @@ def test_what_a_worker_may_not_do_is_told_before_it_starts(broker: Secured, lack
     assert lines[0].startswith(f"karar: {line}docs/security.md has the ACLs")
 
 
+def test_a_transactional_id_that_may_be_seen_and_not_had_is_told_as_a_worker_leaves(broker: Secured) -> None:
+    """Kafka says in advance only whether one may see it, or the group: status 70, and the log says why."""
+    name = "karar-seen"
+    commands = [[word.replace(WORKER, PUBLISHER) for word in command] for command in documented(name, WORKER)]
+    broker.allow(
+        [["Describe" if (word, "--transactional-id" in command) == ("Write", True) else word for word in command] for command in commands]
+    )
+    asyncio.run(create_as_admin(broker, name))
+    status, lines = ended(broker, PUBLISHER, KARAR_PREFIX=name)
+
+    assert status == 70
+    assert any('"critical"' in line and "does not open: TransactionalIdAuthorizationFailed(" in line for line in lines), lines
+
+
 async def create_as_admin(broker: Secured, prefix: str) -> None:
     """The topics, as somebody creates them who may do everything."""
     await create(Settings(broker=broker.address, prefix=prefix, partitions=2))
