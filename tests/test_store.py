@@ -119,19 +119,35 @@ def test_a_tombstone_takes_a_loaded_value_back() -> None:
     assert ripe(keys, 2) == [b"b"]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 30) | st.none()), max_size=20), st.lists(st.integers(1, 5), max_size=6))
-def test_no_instant_is_ever_missed(writes: Iterable[tuple[str, int | None]], steps: list[int]) -> None:
-    """Whatever is put while time goes on: who is due by then is found by then, and nobody else."""
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 30) | st.none()), max_size=20),
+    st.lists(st.integers(1, 5), max_size=6),
+    st.sampled_from([1, 1 << 14, 1 << 20]),
+)
+def test_no_instant_is_ever_missed(writes: Iterable[tuple[str, int | None]], steps: list[int], unit: int) -> None:
+    """Whatever is put while time goes on: who is due by then is found by then, and nobody else; in milliseconds, in minutes, in hours."""
     keys, now = Store(due_of), 0
     pending = iter(writes)
     for step in [*steps, 40]:
         for key, due in [pair for pair, _ in zip(pending, range(4), strict=False)]:
-            put(keys, key.encode(), None if due is None else b"%d" % due)
-        now += step
+            put(keys, key.encode(), None if due is None else b"%d" % (due * unit))
+        now += step * unit
         expected = {key for key, value in keys.values.items() if due_of(value) <= now}
         found = stepped(keys, now)
 
         assert sorted(found) == sorted(expected)
+
+
+def test_who_waits_far_away_costs_no_instant_and_is_found_all_the_same() -> None:
+    """Until its minute has come, a key stands in the index without its instant; nobody looks in vain more than once for it."""
+    keys = store(a=b"90000000", b=b"90000001")
+
+    assert 0 < keys.next_due() <= 90_000_000
+    assert ripe(keys, keys.next_due()) == []
+    assert keys.next_due() == 90_000_000
+    assert ripe(keys, 90_000_000) == [b"a"]
+    assert ripe(keys, 90_000_001) == [b"b"]
+    assert (keys.next_due(), keys.entries) == (NEVER, 0)
 
 
 def test_a_key_may_be_stepped_whatever_its_value_says() -> None:

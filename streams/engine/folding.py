@@ -3,7 +3,7 @@
 The order is that of the promise: every step has returned, and every size is right, before anything is stored.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
@@ -139,7 +139,7 @@ def states_of(keys: Iterable[bytes], values: Mapping[bytes, bytes]) -> list[Row]
 
 
 def waits_of(
-    keys: Iterable[bytes], values: Mapping[bytes, bytes], read: Callable[[bytes], Waits], known: Mapping[bytes, Waits],
+    keys: Iterable[bytes], values: Mapping[bytes, bytes], read: Callable[[bytes], Waits], known: Container[bytes],
 ) -> dict[bytes, Waits]:  # fmt: skip
     """Who waits since when, of those keys that say so, or have said so before."""
     found = {}

@@ -75,7 +75,8 @@ class Shard:
         self.store = Store(self.stage.due)
         self.ledger = spec.ledger()
         self.journal, self.archive = self.stage.journal(), self.stage.journal()
-        self.waiting: dict[bytes, Waits] = {}
+        self.waiting: dict[bytes, tuple[str, ...]] = {}
+        self.alike: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.ways = {
             name: Way(topic, spec.outputs[name], partition if name in spec.aligned else -1, feeds=name in spec.feeds)
             for name, topic in spec.topics.items()
@@ -317,18 +318,19 @@ class Shard:
         return waits_of(keys, self.store.values, self.stage.waiting, self.waiting)
 
     def show_waiting(self, rows: Mapping[bytes, Waits]) -> None:
-        """Since when somebody waits, by series."""
+        """Since when somebody waits, by series. ``waiting`` has the series of a key, of those alike the same object."""
         touched: set[str] = set()
         for key, found in rows.items():
             former = self.waiting.pop(key, ())
-            for series, _ in former:
+            for series in former:
                 self.since[series].pop(key, None)
-                touched.add(series)
+            touched.update(former)
             if found:
-                self.waiting[key] = found
-                for series, since in found:
+                names = tuple([series for series, _ in found])
+                names = self.waiting[key] = self.alike.setdefault(names, names)
+                for series, (_, since) in zip(names, found, strict=True):
                     self.since.setdefault(series, {})[key] = since
-                    touched.add(series)
+                touched.update(names)
         earliest = dict(self.ledger.served.waiting)  # why: whoever renders the other reads it meanwhile
         for series in touched:
             if waits := self.since[series]:

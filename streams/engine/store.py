@@ -1,23 +1,31 @@
 """The state of one shard: encoded values by key, and the keys by the instant at which they want to be stepped again."""
 
 from collections.abc import Callable, Iterable, Iterator
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Final
 
 NEVER: Final = 1 << 62
 AT_ONCE: Final = 0
 """An entry of the index that holds whatever the value says of its time."""
+SPAN: Final = 16
+"""The index is in spans of 2 to this power of milliseconds, about a minute: what is further off needs no instant of its own in memory."""
 SPARE: Final = 1_000
 """Entries of the index that are outdated and still wait for their time: more than these, and as many as there are keys, are cleared."""
 
 
 class Store:
-    """Values stay encoded, so that memory is the size of the data and recovery a plain read. ``due_of`` reads a value's due time."""
+    """Values stay encoded, so that memory is the size of the data and recovery a plain read. ``due_of`` reads a value's due time.
+
+    ``near``: a heap of the keys of spans that have begun, by instant; ``far``: the keys of later spans, which ``spans`` has in a heap.
+    """
 
     def __init__(self, due_of: Callable[[bytes], int]) -> None:
         self.values: dict[bytes, bytes] = {}
         self.due_of = due_of
-        self.due: list[tuple[int, bytes]] = []
+        self.near: list[tuple[int, bytes]] = []
+        self.far: dict[int, list[bytes]] = {}
+        self.spans: list[int] = []
+        self.begun, self.entries = 0, 0
 
     def load(self, key: bytes, value: bytes | None) -> None:
         """Takes one record of the changelog back; `index` follows when all are."""
@@ -29,13 +37,35 @@ class Store:
     def index(self) -> None:
         """Finds the due times of all that was loaded."""
         due_of = self.due_of
-        self.due = [(due, key) for key, value in self.values.items() if (due := due_of(value)) != NEVER]
-        heapify(self.due)
+        self.clear()
+        for key, value in self.values.items():
+            self.enter(due_of(value), key)
 
     def step_all(self, keys: Iterable[bytes]) -> None:
         """Lets these keys be ripe at once, and only these: their due times may be others than their values say."""
-        self.due = [(AT_ONCE, key) for key in keys]
-        heapify(self.due)
+        self.clear()
+        for key in keys:
+            self.enter(AT_ONCE, key)
+
+    def clear(self) -> None:
+        """Forgets who is due when."""
+        self.near, self.far, self.spans, self.entries = [], {}, [], 0
+
+    def enter(self, due: int, key: bytes) -> None:
+        """Notes when a key is due."""
+        if due == NEVER:
+            return
+        self.entries += 1
+        span = due >> SPAN
+        if span <= self.begun:
+            heappush(self.near, (due, key))
+            return
+        waiting = self.far.get(span)
+        if waiting is None:
+            self.far[span] = [key]
+            heappush(self.spans, span)
+        else:
+            waiting.append(key)
 
     def put(self, key: bytes, old: bytes | None, value: bytes | None, due: int, *, ripe: bool = False) -> None:
         """Stores what a step returned. A key that was found `ripe` stands in the index no more."""
@@ -44,23 +74,38 @@ class Store:
             return
         self.values[key] = value
         if due != NEVER and (old is None or ripe or due < self.due_of(old)):
-            heappush(self.due, (due, key))
-            if len(self.due) > 2 * len(self.values) + SPARE and self.due[0][0] != AT_ONCE:
+            self.enter(due, key)
+            if self.entries > 2 * len(self.values) + SPARE and not (self.near and self.near[0][0] == AT_ONCE):
                 self.index()
 
     def next_due(self) -> int:
-        """The earliest instant at which some key may be ripe; never where there is none."""
-        return self.due[0][0] if self.due else NEVER
+        """An instant before which no key is ripe; never where none will be."""
+        if self.near:
+            return self.near[0][0]
+        return self.spans[0] << SPAN if self.spans else NEVER
 
     def ripe(self, now: int) -> Iterator[bytes]:
         """The keys whose time has come, in its order. One whose time has moved on waits again."""
-        while self.due and self.due[0][0] <= now:
-            due, key = heappop(self.due)
+        self.begin(now >> SPAN)
+        while self.near and self.near[0][0] <= now:
+            due, key = heappop(self.near)
+            self.entries -= 1
             value = self.values.get(key)
             if value is None:
                 continue
             actual = self.due_of(value)
             if actual <= due or due == AT_ONCE:
                 yield key
-            elif actual != NEVER:
-                heappush(self.due, (actual, key))
+            else:
+                self.enter(actual, key)
+
+    def begin(self, span: int) -> None:
+        """Finds the instants of the keys whose span has come."""
+        self.begun = max(self.begun, span)
+        while self.spans and self.spans[0] <= span:
+            keys = self.far.pop(heappop(self.spans))
+            self.entries -= len(keys)
+            for key in keys:
+                value = self.values.get(key)
+                if value is not None:
+                    self.enter(self.due_of(value), key)
