@@ -1396,7 +1396,6 @@ class Chain:
     key: tuple[str, ...]
     members: list[Interaction]
     case_id: str = ""
-    full: bool = False
 
     @property
     def id(self) -> str:
@@ -1435,18 +1434,16 @@ def place(same_key: list[Chain], c: Interaction, rules: Rules) -> None:
     """With a case id → the chain of that case. Without → … the one active last, ties by smaller chain id; none → a new chain.
 
     `same_key`: the chains so far of its key. 'With neither case nor known customer: always a chain of its own, and no other joins it
-    by time': its key, a ticket or the interaction, is no other's but such ones. 'The first that does not fit makes it full'.
+    by time': its key, a ticket or the interaction, is no other's but such ones. 'With 1,000 links or more a chain is full'.
     """
+    open_ones = [chain for chain in same_key if chain.links < rules.max_links]
     if c.case_id:
-        fitting = [chain for chain in same_key if chain.case_id == c.case_id and not chain.full]
+        fitting = [chain for chain in open_ones if chain.case_id == c.case_id]
     elif is_known(c):
-        fitting = [chain for chain in same_key if chain.activity + rules.chain_gap >= c.start and not chain.full]
+        fitting = [chain for chain in open_ones if chain.activity + rules.chain_gap >= c.start]
     else:
         fitting = []
     chosen = min(fitting, key=lambda chain: (-chain.activity, chain.id), default=None)
-    if chosen is not None and chosen.links + links_brought(c) > rules.max_links:
-        chosen.full = True
-        chosen = None
     if chosen is not None:
         chosen.members.append(c)
     else:

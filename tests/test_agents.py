@@ -408,7 +408,7 @@ def test_an_interaction_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFix
 
 def test_a_chain_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     """When it is cut, and not with whatever comes later."""
-    here = StitchStage(Rules(max_links=3))
+    here = StitchStage(Rules(max_links=2))
     stories = [call(f"c{n}", phone="1").queued(n, "A").answered(n + 5, "ann") for n in range(3)]
     (records,) = interactions([x for story in stories for x in story]).values()
     value: bytes | None = None
@@ -419,4 +419,4 @@ def test_a_chain_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFixture) -
         value = change.value
 
     assert cuts == [0, 1, 1]
-    assert caplog.messages == [f"customer {masked(CUSTOMER)} has a chain of more than 3 links: another goes on"] * 2
+    assert caplog.messages == [f"customer {masked(CUSTOMER)} has a chain of more than 2 links: another goes on"] * 2

@@ -26,20 +26,19 @@ class Chain:
     """One customer's contacts and work in one matter, in order of start.
 
     ``activity`` is the last known instant of any of them, of one that goes on that of its presumed end: a chain does not close before.
-    ``links`` is bounded: a chain is ``full`` once a contact did not fit, and the next chain goes on; ``cuts``: how often something that
-    belongs here stayed outside.
+    ``limit``: with so many ``links`` it is full, and the next chain goes on; ``cuts``: how often what belongs here stayed outside.
     ``told``: what it tells, and ``signed``: what its public record says, where that has been read (`streams.core.facts.Account`).
     """
 
-    __slots__ = ("activity", "case_id", "cuts", "full", "id", "links", "readings", "signed", "told")
+    __slots__ = ("activity", "case_id", "cuts", "id", "limit", "links", "readings", "signed", "told")
 
-    def __init__(self, first: Reading) -> None:
+    def __init__(self, first: Reading, limit: int) -> None:
         self.id = first.record.key
         self.case_id = first.record.case_id
         self.readings = [first]
         self.activity = first.record.active_until
         self.links = links_of(first.record)
-        self.full, self.cuts = False, 0
+        self.limit, self.cuts = limit, 0
         self.told: Told | None = None
         self.signed: Signature | None = None
 
@@ -56,21 +55,18 @@ class Chain:
         self.case_id = self.case_id or other.case_id
         self.activity = max(self.activity, other.activity)
         self.links += other.links
-        self.full, self.cuts = self.full or other.full, self.cuts + other.cuts
-
-    def fits(self, record: Interaction, limit: int) -> bool:
-        """Whether a contact may still join; the first that may not makes the chain full."""
-        if self.full:
-            return False
-        if self.links + links_of(record) > limit:
-            self.full, self.cuts = True, self.cuts + 1
-        return not self.full
+        self.cuts += other.cuts
 
     def read(self) -> None:
         """Reads what of its contacts has not been read yet."""
         for reading in self.readings:
             if not reading.is_read:
                 reading.read()
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody is placed in it any more: by its own members alone, or what leaves the table would move those who stay."""
+        return self.links >= self.limit
 
     @property
     def start(self) -> int:
@@ -97,7 +93,8 @@ def links_of(record: Interaction) -> int:
 def place(readings: Iterable[Reading], limit: int) -> list[Chain]:
     """The chains of one customer. Cases are never joined with one another; a contact without one follows the last activity.
 
-    A chain that would have more links than ``limit`` is cut: the contact that does not fit begins the next one.
+    Who finds only a chain that is full, with ``limit`` links or more, begins the next one. Nobody's place depends on another chain but by
+    choosing the best of those that would take him: so without one of the chains, the others are what they were.
     """
     chains: list[Chain] = []
     cases: dict[str, Chain] = {}
@@ -105,22 +102,23 @@ def place(readings: Iterable[Reading], limit: int) -> list[Chain]:
     for reading in ordered:
         record, case_id = reading.record, reading.record.case_id
         chain = cases.get(case_id) if case_id else nearest(chains, record.start) if record.identified else None
-        if chain is None or not chain.fits(record, limit):
-            chain = Chain(reading)
-            chains.append(chain)
-            if case_id:
-                cases[case_id] = chain
-        else:
+        if chain is not None and not chain.full:
             chain.take(reading)
+            continue
+        if chain is not None:
+            chain.cuts += 1
+        chains.append(Chain(reading, limit))
+        if case_id:
+            cases[case_id] = chains[-1]
     if any(r.record.linked for r in ordered):
         chains = bridge(chains, ordered, limit)
     return chains
 
 
 def nearest(chains: Iterable[Chain], start: int) -> Chain | None:
-    """The chain active last of those whose activity lies at most a day before the start, full ones left out; ties by id."""
-    near = [c for c in chains if c.activity + CHAIN_GAP >= start and not c.full]
-    return min(near, key=lambda c: (-c.activity, c.id)) if near else None
+    """The chain active last of those whose activity lies at most a day before the start, a full one only if all are; ties by id."""
+    near = [c for c in chains if c.activity + CHAIN_GAP >= start]
+    return min(near, key=lambda c: (c.full, -c.activity, c.id)) if near else None
 
 
 def bridge(chains: list[Chain], ordered: Iterable[Reading], limit: int) -> list[Chain]:

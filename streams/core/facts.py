@@ -49,7 +49,7 @@ class Account:
         """A chain, or what it was before if that tells the same."""
         if former is None or former.readings != chain.readings or (former.told is not None and self.now >= former.told.due):
             return chain
-        former.full, former.cuts = chain.full, chain.cuts
+        former.cuts = chain.cuts
         return former
 
     def told(self, chain: Chain) -> Told:

@@ -107,7 +107,7 @@ DEFAULTS: Final = (
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """Everything that a count depends on besides events and now. ``max_links``: how many a chain may have before it is cut."""
+    """Everything that a count depends on besides events and now. ``max_links``: with so many a chain is full."""
 
     targets: tuple[Target, ...] = DEFAULTS
     objectives: tuple[Objective, ...] = ()
