@@ -20,19 +20,21 @@ from streams.agents import AssembleStage, StitchStage
 from streams.core.assemble import RESETS, key_of
 from streams.core.identity import Identity
 from streams.core.journal import amounts
-from streams.core.states import ENCODE
-from streams.core.step import Output
+from streams.core.states import ASSEMBLED, ENCODE
+from streams.core.step import Change, Output, body_of
 from streams.core.targets import Rules, parse
 from streams.engine.murmur import partition_of
 from streams.engine.stage import RESERVED, SHARED, Batch, Stage
 from streams.logs import masked
 from streams.replay import Replay
 from streams.simulate import simulate
+from tests import shards
 from tests.chaos import chaos
+from tests.cluster import Stored
 from tests.core import interactions
 from tests.hosted import WALL, Arrived, Host
 from tests.stage import CUSTOMER, LATER, TALK
-from tests.story import DAY, MINUTE, call, instant, reset
+from tests.story import DAY, MINUTE, Story, call, instant, reset
 
 HERE: Final = 1
 PARTITIONS: Final = 3
@@ -388,6 +390,33 @@ def test_a_shard_that_is_opened_anew_goes_on_where_the_other_stopped() -> None:
     host.finish(instant(40))
 
     assert host.net()["queue_exits_total\x1fcall\x1fA\x1funknown", ""] == 20
+
+
+class Poisoned(AssembleStage):
+    """No step can take an interaction that is called poison."""
+
+    def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:
+        """Steps, and fails."""
+        if key.endswith(b"poison"):
+            raise ValueError("poison")
+        return super().step(key, old, records, now)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("stories", [(), (call("poison").queued(1, "A"),)], ids=["alone", "with poison"])
+async def test_a_reset_ends_what_is_open_whatever_fails_in_its_slice(stories: Sequence[Story]) -> None:
+    """The slice is folded again one by one, and the reset is as new as it was."""
+
+    def make() -> AssembleStage:
+        return Poisoned(Identity(), {"in": CanonicalEvents()}, partition=0, partitions=1)
+
+    topics = {"interactions": "out", "dead-letters": "dead"}
+    shard = await shards.opened(of=shards.spec(make, topics=topics, outputs=dict.fromkeys(topics, 1)))
+    open_call = call("c1", phone="1").queued(0, "A").events
+    for start, events in ((0, open_call), (1, [reset(20), *(x for story in stories for x in story)])):
+        shard.apply(shards.part([Stored("in", 0, n, 1, b"key", encode(x)) for n, x in enumerate(events, start)]))
+
+    assert ASSEMBLED.decode(body_of(shard.store.values[b"pbx\x1fc1"])).version == 2
 
 
 def test_an_interaction_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -213,6 +213,19 @@ def test_resets_are_kept_by_source_and_survive_recovery() -> None:
     assert key_of(reset(1)) == RESETS
 
 
+def test_a_reset_whose_step_was_dropped_is_new_again() -> None:
+    """What is stored counts: another key of its slice may fail, and then every open interaction is yet to be looked at."""
+    stage = Assemble(Identity())
+    dropped = stage.step(RESETS, None, [reset(20)], LATER)
+    again = stage.step(RESETS, None, [reset(20)], LATER)
+    assert again.value is not None
+    more = [stage.step(RESETS, again.value, [reset(30)], LATER) for _ in range(2)]
+    known = stage.step(RESETS, more[1].value, [reset(30)], LATER)
+
+    assert (dropped.value, dropped.revisit) == (again.value, again.revisit)
+    assert [change.revisit for change in (again, *more, known)] == [True, True, True, False]
+
+
 def test_the_resets_never_ask_to_be_stepped() -> None:
     """The due time in front of a value is that of its change: a new owner reads no other."""
     change = Assemble(Identity()).step(RESETS, None, [reset(20)], LATER)

@@ -98,9 +98,11 @@ class Assemble:
         return {(SENT,): 1} if body[0] == AN_ARRAY and BEGINNING.decode(body).sent_to else {}
 
     def reset(self, old: bytes | None, records: Iterable[e.Event]) -> Change:
-        """Publisher-wide resets: remembered for every interaction of the source, and every open one is looked at again."""
-        if old is not None:
-            self.share(old)
+        """Publisher-wide resets: remembered for every interaction of the source, and every open one is looked at again.
+
+        What is stored counts, not what an earlier step has made of it: that may have been dropped, with all that follows from it.
+        """
+        self.resets = SHARED.decode(body_of(old)) if old is not None else {}
         added = False
         for x in records:
             places = self.resets.setdefault(x.source, [])
