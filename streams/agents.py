@@ -26,14 +26,26 @@ LONGEST: Final = 1 << 20
 LONGEST_LETTER: Final = 8 << 20
 LONGEST_WHERE: Final = 200
 REMEMBERED: Final = 10_000
-"""So many interactions that were cut are remembered as told; then they may be told again."""
+"""So many keys of which something was cut are remembered as told; then they may be told again."""
 
 
 class Shared:
-    """What both stages have in common: states with a header in front, and facts that become amounts."""
+    """What both stages have in common: states with a header in front, facts that become amounts, and what was said of limits."""
 
     rules: str
     counting: int
+
+    def __init__(self) -> None:
+        self.cut: set[bytes] = set()
+
+    def tell_cut(self, key: bytes, told: str, limit: int) -> None:
+        """Says once of a key that a limit cuts something there; every further cut is counted alone."""
+        if key in self.cut:
+            return
+        if len(self.cut) >= REMEMBERED:
+            self.cut.clear()
+        self.cut.add(key)
+        log.warning(told, masked(key), limit)
 
     def journal(self) -> Journal:
         """A journal for bookings, and one for what is archived."""
@@ -63,11 +75,11 @@ class AssembleStage(Shared):
         self, identity: Identity, adapters: Mapping[str, Source], *, partition: int, partitions: int,
         forward: str = FORWARD, kept: int = KEPT, longest: int = LONGEST,
     ) -> None:  # fmt: skip
+        super().__init__()
         self.rules, self.counting = f"assemble-{ASSEMBLING}", ASSEMBLING
         self.assemble = Assemble(identity, kept)
         self.adapters, self.forward = {forward: CanonicalEvents(), **adapters}, forward
         self.partition, self.partitions, self.longest = partition, partitions, longest
-        self.cut: set[bytes] = set()
 
     def remembers(self, topic: str) -> int:
         """How many records before its position the reading of a topic depends on."""
@@ -138,17 +150,8 @@ class AssembleStage(Shared):
         """All that follows from events for one interaction, or for the shard's resets."""
         change = self.assemble.step(key, old, records, now)
         if change.counts and ("truncated_total", "events") in change.counts:
-            self.tell_cut(key)
+            self.tell_cut(key, "interaction %s has more than %d events: the others are not folded", MAX_EVENTS)
         return change
-
-    def tell_cut(self, key: bytes) -> None:
-        """Says once of an interaction that its events beyond the limit are not folded; every further one is counted."""
-        if key in self.cut:
-            return
-        if len(self.cut) >= REMEMBERED:
-            self.cut.clear()
-        self.cut.add(key)
-        log.warning("interaction %s has more than %d events: the others are not folded", masked(key), MAX_EVENTS)
 
     def share(self, key: bytes, value: bytes) -> None:
         """Takes the shard's resets."""
@@ -164,6 +167,7 @@ class StitchStage(Shared):
     """Stage 2: interactions join their customer's chains, and what is countable is booked."""
 
     def __init__(self, rules: Rules, kept: int = KEPT) -> None:
+        super().__init__()
         self.rules, self.counting = rules.version, int(COUNTING_RULES)
         self.stitch, self.wall = Stitch(rules, kept), 0
 
@@ -197,7 +201,7 @@ class StitchStage(Shared):
         """All that follows from interactions for one customer."""
         change = self.stitch.step(key, old, records, now, max(self.wall, now))
         if change.counts and ("truncated_total", "links") in change.counts:
-            log.warning("customer %s has a chain of more than %d links: another goes on", masked(key), self.stitch.rules.max_links)
+            self.tell_cut(key, "customer %s has more than %d links in one matter: another chain goes on", self.stitch.rules.max_links)
         return change
 
     def share(self, key: bytes, value: bytes) -> None:

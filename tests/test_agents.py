@@ -436,8 +436,8 @@ def test_an_interaction_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFix
 
 
 def test_a_chain_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """When it is cut, and not with whatever comes later."""
-    here = StitchStage(Rules(max_links=2))
+    """Each cut is counted, of each customer one is logged, with the key masked; past what is remembered it may be told again."""
+    here, other_key = StitchStage(Rules(max_links=2)), b"phone:2"
     stories = [call(f"c{n}", phone="1").queued(n, "A").answered(n + 5, "ann") for n in range(3)]
     (records,) = interactions([x for story in stories for x in story]).values()
     value: bytes | None = None
@@ -448,4 +448,10 @@ def test_a_chain_that_is_cut_is_told_of_once(caplog: pytest.LogCaptureFixture) -
         value = change.value
 
     assert cuts == [0, 1, 1]
-    assert caplog.messages == [f"customer {masked(CUSTOMER)} has a chain of more than 2 links: another goes on"] * 2
+    assert caplog.messages == [f"customer {masked(CUSTOMER)} has more than 2 links in one matter: another chain goes on"]
+    for key in (other_key, other_key, CUSTOMER):
+        here.step(key, None, records, LATER)
+    here.cut.update(b"another %d" % n for n in range(agents.REMEMBERED))
+    here.step(b"phone:3", None, records, LATER)
+    here.step(CUSTOMER, None, records, LATER)
+    assert [message.split()[1] for message in caplog.messages] == [masked(k) for k in (CUSTOMER, other_key, b"phone:3", CUSTOMER)]
