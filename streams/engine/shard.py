@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -28,7 +29,7 @@ from streams.engine.topics import Topic
 
 log = logging.getLogger(__name__)
 
-SWEPT_AT_ONCE: Final = 500
+SWEPT_AT_ONCE: Final = 50
 ENOUGH: Final = 20_000
 """Records applied and not committed at which a shard's partitions pause, and as many outputs; or so many bytes of both, and of the states
 that have changed."""
@@ -228,12 +229,19 @@ class Shard:
 
     def sweep(self) -> bool:
         """Steps keys whose time has come, a bounded number; tells whether there are more."""
-        now = self.now()
-        for number, key in enumerate(self.store.ripe(now), 1):
-            self.step_in_time(key, now, wall(), ripe=True)
+        now, timestamp = self.now(), wall()
+        ripe: dict[bytes, tuple[()]] = dict.fromkeys(islice(self.store.ripe(now), SWEPT_AT_ONCE), ())
+        if ripe:
             self.pending.since = self.pending.since or time.monotonic()
-            if number >= SWEPT_AT_ONCE:
-                return True
+            try:
+                stepped = step_all(ripe, self.store.values, self.stage.step, now)
+            except Exception:  # noqa: BLE001 - whichever key it is, it is told of below
+                for key in ripe:
+                    self.step_in_time(key, now, timestamp, ripe=True)
+            else:
+                self.take(stepped, timestamp, ripe.keys())
+        if len(ripe) == SWEPT_AT_ONCE:
+            return True
         if self.rules.recount:
             self.rules, self.pending.rules = replace(self.rules, recount=False), True
         return False
