@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 FETCH_WAIT_MS: Final = 100
 """A partition that is resumed waits for the fetch that is under way without it."""
-BUSY_WAIT_MS: Final = 20
+BUSY_WAIT_MS: Final = 30
 BUSY_BYTES: Final = 1 << 20
 """While records come, the broker answers after so long, or when it has so much: every fetch asks for every partition, and costs as much
 for one record as for a hundred. After a fetch that brought nothing it answers at the first record again."""
