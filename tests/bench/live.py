@@ -114,10 +114,13 @@ def bound(before: Mapping[float, float], after: Mapping[float, float], share: fl
     return min((le for le, number in counted.items() if most and number >= share * most), default=float("nan"))
 
 
-def latency(broker: str, folder: Path, rate: int, workers: int, seconds: float, rounds: int) -> list[dict[str, float]]:
+def latency(
+    broker: str, folder: Path, rate: int, workers: int, seconds: float, rounds: int, partitions: int,
+) -> list[dict[str, float]]:  # fmt: skip
     """From produce to served at a steady rate, round after round of workers that have warmed up, and the median of them."""
     ports = [free_port() for _ in range(workers)]
-    told = [settings_of(broker, f"l{os.getpid()}-{rate}-{workers}", port) for port in ports]
+    name, spread = f"l{os.getpid()}-{rate}-{workers}", {"KARAR_PARTITIONS": str(partitions)}
+    told = [settings_of(broker, name, port, **spread) for port in ports]
     settings = told[0]
     asyncio.run(create_topics(settings))
     events = simulate(seed=5, customers=50_000, days=10_000, disorder=False)
@@ -204,13 +207,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rates", default="5000,500")
     parser.add_argument("--workers", default="1,2", help="of the latency")
+    parser.add_argument("--partitions", type=int, default=8, help="of the latency")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--chains", default="100000,1000000")
     parser.add_argument("--folder", type=Path, default=Path("/tmp") / f"karar-bench-{os.getpid()}")  # noqa: S108 - told in the first line
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     console.print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores for all, logs in {given.folder}")
-    console.print("Karar: 8 partitions, exactly once, uvloop")
+    console.print(f"Karar: {given.partitions} partitions, exactly once, uvloop")
     console.print(f"The core: {form()}")
     parts = given.parts.split(",")
     with serving(os.environ) as broker:
@@ -224,7 +228,7 @@ def main() -> None:
                 lambda rate: [
                     row
                     for workers in map(int, given.workers.split(","))
-                    for row in latency(broker, given.folder, rate, workers, given.seconds, given.rounds)
+                    for row in latency(broker, given.folder, rate, workers, given.seconds, given.rounds, given.partitions)
                 ],
                 given.rates,
             ),

@@ -1,0 +1,109 @@
+"""Whether an event costs the same however many chains are open, and however many partitions they are spread over.
+
+`.venv/bin/python -m tests.bench.flat`, on real Kafka. The same calls are taken to their end each time, spread evenly over the chains
+that are open; the others wait. What one event more costs is the CPU time of the worker from the first of them to the last.
+"""
+
+import asyncio
+import os
+import platform
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from schemas.events import Answered, Ended, Event, Queued, WrappedUp
+from streams.broker.kafka import free_port, serving
+from tests.bench.core import form
+from tests.bench.processes import Host
+from tests.bench.workers import published, seen, settings_of, worker
+
+AT = 1_767_600_000_000
+CALLS = 3_000
+"""Calls that are taken to their end in a round."""
+ENDS = 3
+console = Console(width=150)
+
+
+def waiting(chains: int) -> Iterator[Event]:
+    """So many customers, each in a queue."""
+    for n in range(chains):
+        yield Queued(
+            id=f"q{n}", source="flat", interaction_id=f"i{n}", at=AT + n // 100, channel="call", queue=f"q{n % 40}",
+            identifiers={"phone": f"+49{n:09d}"},
+        )  # fmt: skip
+
+
+def ending(chains: int, number: int, rounds: int) -> Iterator[Event]:
+    """Some of their calls, others in each round, event after event of all of them: none meets its next one in a slice."""
+    stride = chains // (CALLS * rounds)
+    calls = [(n * rounds + number) * stride for n in range(CALLS)]
+    at = AT + chains // 100
+    for n in calls:
+        yield Answered(id=f"a{number}-{n}", source="flat", interaction_id=f"i{n}", at=at, representative=f"r{n % 50}")
+    for n in calls:
+        yield Ended(id=f"e{number}-{n}", source="flat", interaction_id=f"i{n}", at=at + 1)
+    for n in calls:
+        yield WrappedUp(id=f"w{number}-{n}", source="flat", interaction_id=f"i{n}", at=at + 2)
+
+
+def until(port: int, events: int) -> None:
+    """Returns when so many events are done, in both stages."""
+    for told in seen(port):
+        if told["events"] >= events and told["left"] == 0:
+            return
+
+
+def cost(broker: str, folder: Path, chains: int, partitions: int, rounds: int) -> dict[str, float]:
+    """Microseconds of the worker's CPU for an event; the median of some rounds, the least and the most."""
+    port, found = free_port(), list[float]()
+    settings = settings_of(broker, f"f{os.getpid()}-{chains}-{partitions}", port, KARAR_PARTITIONS=str(partitions))
+    asyncio.run(published(settings, list(waiting(chains))))
+    with worker(settings, folder) as host:
+        until(port, chains)
+        for number in range(rounds):
+            found.append(once(host, settings, port, chains, (number, rounds)))
+    return {"chains": chains, "partitions": partitions, "µs an event": median(found), "least": min(found), "most": max(found)}
+
+
+def once(host: Host, settings: dict[str, str], port: int, chains: int, turn: tuple[int, int]) -> float:
+    """One round; what the worker uses while nothing comes is taken off."""
+    used, since = host.cpu(), time.monotonic()
+    time.sleep(2)
+    idle = (host.cpu() - used) / (time.monotonic() - since)
+    used, since = host.cpu(), time.monotonic()
+    asyncio.run(published(settings, list(ending(chains, *turn))))
+    until(port, chains + (turn[0] + 1) * CALLS * ENDS)
+    return (host.cpu() - used - idle * (time.monotonic() - since)) / (CALLS * ENDS) * 1e6
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--chains", default="10000,100000,1000000", help="at 8 partitions")
+    parser.add_argument("--partitions", default="4,16,64", help="at the fewest chains")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path("/tmp") / f"karar-flat-{os.getpid()}")  # noqa: S108 - told in the first line
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    console.print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores for all, logs in {given.folder}")
+    console.print(f"The core: {form()}; {CALLS:,} calls of {ENDS} events, {given.rounds} rounds")
+    chains = [int(number) for number in given.chains.split(",") if number]
+    places = [(number, 8) for number in chains] + [(chains[0], int(number)) for number in given.partitions.split(",") if number]
+    rows = []
+    with serving(os.environ) as broker:
+        for one in places:
+            rows.append(cost(broker, given.folder, *one, given.rounds))
+            console.print({name: round(value, 1) for name, value in rows[-1].items()})
+    table = Table(*rows[0], "× the first", title="What an event costs the worker", title_justify="left")
+    for row in rows:
+        table.add_row(*(f"{value:,.0f}" for value in row.values()), f"{row['µs an event'] / rows[0]['µs an event']:.2f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
