@@ -1,7 +1,6 @@
 """The engine: which shards are here, what of them is served when, what is read again, and when the process leaves instead."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +10,6 @@ import pytest
 
 from streams.engine import engine as engine_module
 from streams.engine import shard as shard_module
-from streams.engine.engine import BUSY_SECONDS, PACE_SECONDS, TRANSACTION_SECONDS
 from streams.engine.shard import Shard
 from streams.engine.slices import Slice
 from streams.engine.watch import gauge
@@ -479,27 +477,3 @@ async def test_whoever_leaves_says_so_once(world: World, exits: list[int]) -> No
     await until(lambda: bool(exits))
 
     assert (exits, world.fetching.left) == ([70], 1)
-
-
-async def test_shards_leave_each_other_time_for_their_transactions(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More shards, longer from one transaction of a shard to its next: shards / transactions per second, and never no time."""
-    monkeypatch.setattr(engine_module, "LOOK_SECONDS", 1e9)
-    assert world.engine.pace() == PACE_SECONDS
-    await world.opened(0, 1)
-    assert world.engine.pace() == PACE_SECONDS
-    shard = world.engine.shards["count", 0]
-    world.engine.shards |= {("more", n): shard for n in range(62)}
-    try:
-        assert world.engine.pace() == 64 * TRANSACTION_SECONDS == 0.16
-    finally:
-        for n in range(62):
-            del world.engine.shards["more", n]
-
-
-async def test_who_has_no_time_to_spare_commits_less_often(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As far as the process uses a core: a transaction costs the same however little is in it."""
-    monkeypatch.setattr(engine_module, "LOOK_SECONDS", 0)
-    for share, pace in ((1.0, BUSY_SECONDS), (0.5, BUSY_SECONDS / 2), (0.0, PACE_SECONDS)):
-        since = time.monotonic() - 100
-        world.engine.looked = since, time.process_time() - 100 * share
-        assert world.engine.pace() == pytest.approx(pace, rel=0.01)

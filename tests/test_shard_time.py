@@ -56,6 +56,24 @@ async def test_a_sweep_stops_after_a_number_of_keys() -> None:
     assert len(shard.pending.outputs["out", 0]) == keys
 
 
+async def test_a_turn_steps_many_keys_and_leaves_the_rest_to_the_next() -> None:
+    """The loop goes round in between; a shard that is being closed steps none."""
+    shard = await opened(of=spec(Timed))
+    keys = engine_shard.SWEPT_AT_ONCE * engine_shard.SWEEPS_A_TURN + 1
+    shard.apply(part([record for n in range(keys) for record in events(1, key=b"%d" % n, first=n)]))
+    shard.wake.clear()
+    shard.closing = True
+    await shard.keep_time()
+    assert shard.pending.outputs == {}
+
+    shard.closing = False
+    await shard.keep_time()
+    assert (len(shard.pending.outputs["out", 0]), shard.wake.is_set()) == (keys - 1, True)
+    shard.wake.clear()
+    await shard.keep_time()
+    assert (len(shard.pending.outputs["out", 0]), shard.wake.is_set()) == (keys, False)
+
+
 async def test_a_key_that_time_cannot_step_waits_for_its_next_record() -> None:
     """The others are stepped; it is a defect, counted; nothing is tried again and again."""
     shard = await opened(of=spec(Timed))

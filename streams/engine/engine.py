@@ -18,6 +18,7 @@ from streams.engine.lease import Lease
 from streams.engine.ledger import Served
 from streams.engine.meters import Meters
 from streams.engine.opening import open_shard, recheck, reopen_shard
+from streams.engine.pace import Pace
 from streams.engine.shard import Shard
 from streams.engine.slices import Slice
 from streams.engine.spec import Clock, Spec, wall
@@ -31,13 +32,6 @@ GOODBYE_SECONDS: Final = 5
 CLOSE_SECONDS: Final = 20
 COMMITS_AT_ONCE: Final = 6
 OPENINGS_AT_ONCE: Final = 4
-SWEEPS_A_TURN: Final = 10
-PACE_SECONDS: Final = 0.01
-TRANSACTION_SECONDS: Final = 1 / 400
-"""What a transaction costs, broker and worker together. Shards leave each other so much: more of them would only wait for one another."""
-BUSY_SECONDS: Final = 0.11
-"""So long they leave each other where the process has a core to itself and needs all of it; less, as far as it has time to spare."""
-LOOK_SECONDS: Final = 0.5
 BREATH_SECONDS: Final = 0.0004
 """How long slices are applied before the loop goes round: a transaction needs some nine turns of it, and each waits for what is folded."""
 SEEK_SECONDS: Final = 5.0
@@ -108,10 +102,9 @@ class Engine:
         self.tasks: dict[Slot, asyncio.Task[None]] = {}
         self.ends: set[asyncio.Task[None]] = set()
         self.consumer: Delivery | None = None
-        self.permits = asyncio.Semaphore(COMMITS_AT_ONCE)
+        self.permits, self.pace = asyncio.Semaphore(COMMITS_AT_ONCE), Pace()
         self.openings = asyncio.Semaphore(OPENINGS_AT_ONCE)
         self.leaving = False
-        self.busy, self.looked = 0.0, (time.monotonic(), time.process_time())
 
     # Which shards are here
 
@@ -304,10 +297,10 @@ class Engine:
         await shard.idle()
         shard.wake.clear()
         await self.look(shard)
-        await self.sweep(shard)
+        await shard.keep_time()
         if self.is_ending() or not shard.has_work():
             return not (shard.closing or self.is_ending())
-        await asyncio.sleep(max(0.0, shard.committed_at + self.pace() - time.monotonic()))
+        await asyncio.sleep(max(0.0, shard.committed_at + self.pace.seconds(len(self.shards)) - time.monotonic()))
         async with self.permits:
             if self.is_ending():
                 return False
@@ -318,22 +311,6 @@ class Engine:
         if shard.pending.records or shard.closing:
             shard.wake.set()
         return True
-
-    async def sweep(self, shard: Shard) -> None:
-        """Steps keys whose time has come, and lets the loop go round now and then; what is left then is for the next turn."""
-        for _ in range(SWEEPS_A_TURN):
-            if shard.closing or self.leaving or not shard.sweep():
-                return
-            await asyncio.sleep(0)
-        shard.wake.set()
-
-    def pace(self) -> float:
-        """Seconds from the end of a shard's transaction to its next one."""
-        now, (since, before) = time.monotonic(), self.looked
-        if now > since + LOOK_SECONDS:
-            used = time.process_time()
-            self.busy, self.looked = (used - before) / (now - since), (now, used)
-        return max(PACE_SECONDS, len(self.shards) * TRANSACTION_SECONDS, self.busy * BUSY_SECONDS)
 
     async def look(self, shard: Shard) -> None:
         """Notes once that a shard has caught up: with what was there when it opened, and with what the stage before made of it."""

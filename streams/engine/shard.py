@@ -30,6 +30,7 @@ from streams.engine.topics import Topic
 log = logging.getLogger(__name__)
 
 SWEPT_AT_ONCE: Final = 50
+SWEEPS_A_TURN: Final = 10
 ENOUGH: Final = 20_000
 """Records applied and not committed at which a shard's partitions pause, and as many outputs; or so many bytes of both, and of the states
 that have changed."""
@@ -226,6 +227,14 @@ class Shard:
                 self.untimely.add(key)
             return
         self.take([(key, old, change)], timestamp, {key} if ripe else self.untimely)
+
+    async def keep_time(self) -> None:
+        """Steps keys whose time has come, and lets the loop go round now and then; what is left then is for the next turn."""
+        for _ in range(SWEEPS_A_TURN):
+            if self.closing or not self.sweep():
+                return
+            await asyncio.sleep(0)
+        self.wake.set()
 
     def sweep(self) -> bool:
         """Steps keys whose time has come, a bounded number; tells whether there are more."""
