@@ -100,7 +100,7 @@ jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker`, and of Kafka 
 	pin 'Kafka Streams' org.apache.kafka:kafka-streams:$(KAFKA)+$(BESIDE_STREAMS) tests/bench/peers/jars.txt
 
 # From an archive of the sources, because the compiler leaves what it makes beside what it reads.
-build/compiled/.installed: $(STAMP) pyproject.toml $(shell find schemas streams -name '*.py' -o -type d -not -name __pycache__)
+build/compiled/.installed: $(STAMP) pyproject.toml $(shell find schemas/. streams/. -name '*.py' -o -type d -not -name __pycache__)
 	$(if $(compiler),,$(error $@: there is no C compiler, `$(CC)`; install one, or go on without: Karar runs as it is, half as fast))
 	@rm -rf build/sources build/compiled
 	@$(BIN)/hatchling build --target sdist --directory build/sources >/dev/null
