@@ -38,7 +38,7 @@ bench: $(STAMP) $(if $(compiler),build/compiled/.installed) ## measure: the core
 	@$(BIN)/python -m tests.bench.exposition
 	@$(as_deployed) $(BIN)/python -m tests.bench.live $(ARGS)
 
-bench-flat: $(STAMP) $(if $(compiler),build/compiled/.installed) ## what an event costs with 10^4 to 10^6 open chains, and with 4 to 64 partitions (about 15 minutes)
+bench-flat: $(STAMP) $(if $(compiler),build/compiled/.installed) ## what an event costs with 3·10^4 to 10^6 open chains, and with 4 to 64 partitions (about 15 minutes)
 	@$(as_deployed) $(BIN)/python -m tests.bench.flat $(ARGS)
 
 bench-peers: $(STAMP) build/peers/.installed $(if $(compiler),build/compiled/.installed) ## the engine, and the whole core, against other stream processors on real Kafka: RESULTS.md (about 90 minutes; ARGS="--workload whole --rounds 1 --events 30000")

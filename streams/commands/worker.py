@@ -40,7 +40,7 @@ PATIENCE_SECONDS: Final = 60
 WAIT_SECONDS: Final = 5
 GARBAGE_SECONDS: Final = 30
 """A step leaves nothing in circles, so the collector has little to find, and to look at what every step makes took a fourteenth of a
-worker's time. What it finds is of connections and errors; it takes some twenty milliseconds each time."""
+worker's time. What it finds is of connections, errors and fetches cut short; it takes some twenty milliseconds each time."""
 
 
 def worker(environment: Mapping[str, str]) -> int:

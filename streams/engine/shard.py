@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 SWEPT_AT_ONCE: Final = 50
 SWEEPS_A_TURN: Final = 10
+MOST_ALIKE: Final = 10_000
 ENOUGH: Final = 20_000
 """Records applied and not committed at which a shard's partitions pause, and as many outputs; or so many bytes of both, and of the states
 that have changed."""
@@ -239,7 +240,9 @@ class Shard:
     def sweep(self) -> bool:
         """Steps keys whose time has come, a bounded number; tells whether there are more."""
         now, timestamp = self.now(), wall()
-        ripe: dict[bytes, tuple[()]] = dict.fromkeys(islice(self.store.ripe(now), SWEPT_AT_ONCE), ())
+        # A key may stand there more than once; one that time could not step waits for its next record, which enters it again.
+        found = list(islice((key for key in self.store.ripe(now) if key not in self.untimely), SWEPT_AT_ONCE))
+        ripe: dict[bytes, tuple[()]] = dict.fromkeys(found, ())
         if ripe:
             self.pending.since = self.pending.since or time.monotonic()
             try:
@@ -249,7 +252,7 @@ class Shard:
                     self.step_in_time(key, now, timestamp, ripe=True)
             else:
                 self.take(stepped, timestamp, ripe.keys())
-        if len(ripe) == SWEPT_AT_ONCE:
+        if len(found) == SWEPT_AT_ONCE:
             return True
         if self.rules.recount:
             self.rules, self.pending.rules = replace(self.rules, recount=False), True
@@ -343,6 +346,8 @@ class Shard:
                 self.since[series].pop(key, None)
             touched.update(former)
             if found:
+                if len(self.alike) >= MOST_ALIKE:
+                    self.alike.clear()
                 names = tuple([series for series, _ in found])
                 names = self.waiting[key] = self.alike.setdefault(names, names)
                 for series, (_, since) in zip(names, found, strict=True):
