@@ -49,11 +49,12 @@ def states(replay: Replay) -> dict[bytes, bytes]:
 
 def main(events: int) -> None:
     """Runs through, and waits to be ended."""
-    tell_settings({"slice": SLICE, "partitions": PARTITIONS, "timers": "all"}, "msgspec")
+    tell_settings({"slice": SLICE, "partitions": PARTITIONS, "timers": "all", "garbage collector": "off"}, "msgspec")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     once, replay, done, left = week(), empty(), 0, 1
     gc.collect()
     gc.freeze()
+    gc.disable()  # as in a worker, which asks it twice a minute
     telling_beside(lambda: {"events": done, "left": left})
     for part in slices(repeated(once, events)):
         take(replay, part)
