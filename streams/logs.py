@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any, Final, NamedTuple, TextIO
 
 from aiohttp.http_exceptions import HttpProcessingError
-from aiokafka.errors import NotEnoughReplicasError
+from aiokafka.errors import ConcurrentTransactions, NotEnoughReplicasError
 
 from streams.settings import LogFormat, LogLevel
 
@@ -35,11 +35,11 @@ class Benign(NamedTuple):
 
 # The texts are those of aiokafka 0.14.0 and faust-streaming 0.15.3; a test looks for them in what is installed.
 BENIGN: Final = (
-    # The broker verifies transactions of older clients: one that follows another closely is tried again. The client retries for as
+    # The broker does not begin a transaction that follows another too closely: it is tried again. The client retries for as
     # long as it takes; a commit has a deadline, so that a real lack of replicas does not stay unseen.
     Benign(
         "aiokafka.producer.sender", "Got error produce response on topic-partition %s, retrying. Error: %s", "transaction_retry",
-        lambda arguments: arguments[1] is NotEnoughReplicasError or str(arguments[1]).startswith(UNVERIFIED),
+        lambda arguments: arguments[1] in (NotEnoughReplicasError, ConcurrentTransactions) or str(arguments[1]).startswith(UNVERIFIED),
     ),
     Benign("aiokafka.consumer.group_coordinator", "Heartbeat failed for group %s because it is rebalancing", "rebalancing"),
     # Positions are mirrored for lag tools; a worker that is no member any more finds that out as well.

@@ -82,13 +82,13 @@ async def test_a_shard_that_nobody_had_meanwhile_is_not_read_again(world: World)
     await world.opened(0)
     await world.give(1)
     shard, reads = world.engine.shards["count", 0], world.cluster.reads
-    pid, epoch = shard.identity
+    pid, epoch = shard.writer.identity
     await world.engine.put_away()
     await world.opened(0)
     await world.give(2, first=1)
 
     assert world.engine.shards["count", 0] is shard
-    assert (shard.identity, world.cluster.reads) == ((pid, epoch + 1), reads)
+    assert (shard.writer.identity, world.cluster.reads) == ((pid, epoch + 1), reads)
     assert world.served() == {"count-0": 2}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from aiokafka.errors import NotEnoughReplicasError, NotLeaderForPartitionError
+from aiokafka.errors import ConcurrentTransactions, NotEnoughReplicasError, NotLeaderForPartitionError
 from aiokafka.structs import TopicPartition
 
 from streams.logs import BENIGN, UNVERIFIED, Benign, configure, hushed, masked
@@ -180,7 +180,9 @@ def test_what_is_benign_is_what_the_installed_clients_say(known: Benign) -> None
     assert any(known.text in text for text in constants(known.logger))
 
 
-@pytest.mark.parametrize("cause", [NotEnoughReplicasError, f"{UNVERIFIED}. Underlying error: CONCURRENT_TRANSACTIONS"])
+@pytest.mark.parametrize(
+    "cause", [NotEnoughReplicasError, ConcurrentTransactions, f"{UNVERIFIED}. Underlying error: CONCURRENT_TRANSACTIONS"]
+)
 def test_a_transaction_that_follows_another_closely_is_counted_and_not_told(cause: object) -> None:
     """The broker's verification of transactions for older clients: tried again, and nothing is lost."""
     log = Log()

@@ -52,6 +52,8 @@ OVERRIDDEN: Final[dict[type, dict[str, list[str]]]] = {
     },
     App: {"_create_directories": []},
     sender.Sender: {"start": []},
+    sender.SendProduceReqHandler: {"create_request": [], "_can_retry": ["error", "batch"]},
+    sender.EndTxnHandler: {"create_request": [], "handle_response": ["resp"]},
 }
 """Methods by the class that has them, with their parameters."""
 
@@ -83,6 +85,7 @@ CALLED: Final[dict[type, dict[str, list[str]]]] = {
     transaction_manager.TransactionManager: {
         "committing_transaction": [],
         "needs_transaction_commit": [],
+        "partition_added": ["tp"],
         "partitions_to_add": [],
         "is_in_transaction": [],
         "wait_for_transaction_end": [],
@@ -97,7 +100,10 @@ SET: Final[dict[type, tuple[str, ...]]] = {
     ),
     fetcher.Fetcher: ("_fetch_max_wait_ms", "_fetch_min_bytes"),
     AIOKafkaProducer: ("_txn_manager", "_message_accumulator", "_sender"),
-    transaction_manager.TransactionManager: ("_pid_and_epoch",),
+    transaction_manager.TransactionManager: ("_pid_and_epoch", "_sequence_numbers"),
+    sender.Sender: ("_acks", "_request_timeout_ms", "_txn_manager"),
+    sender.SendProduceReqHandler: ("_batches",),
+    sender.EndTxnHandler: ("_commit_result",),
     message_accumulator.BatchBuilder: ("_builder", "_relative_offset"),
     group_coordinator.GroupCoordinator: ("member_id", "generation"),
     subscription_state.TopicPartitionState: ("_position", "lso"),

@@ -27,7 +27,7 @@ async def open_shard(shard: Shard) -> None:
     consumer = shard.kafka.consumer()
     try:
         async with asyncio.timeout(START_SECONDS):
-            shard.identity = await shard.writer.start()
+            await shard.writer.start()
             await consumer.start()
         await load(shard, consumer)
     finally:
@@ -41,11 +41,11 @@ async def reopen_shard(shard: Shard) -> bool:
 
     Refused where a topic is another one now.
     """
-    pid, epoch = shard.identity
+    pid, epoch = shard.writer.identity
     async with asyncio.timeout(START_SECONDS):
-        shard.identity = await shard.writer.start()
+        await shard.writer.start()
         topics = await described(shard, shard.writer.producer.client)
-    return shard.identity == (pid, epoch + 1) and topics == shard.topics
+    return shard.writer.identity == (pid, epoch + 1) and topics == shard.topics
 
 
 async def described(shard: Shard, client: AIOKafkaClient) -> dict[str, Topic]:

@@ -94,7 +94,6 @@ class Shard:
         self.rules = Rules("", 0)
         self.caught_up, self.fed = False, False
         self.pending = Pending()
-        self.identity = (-1, -1)
         self.writer = Writer(kafka, f"{group}-{self.name}")
         self.wake = asyncio.Event()
         self.closing, self.paused = False, False

@@ -114,9 +114,9 @@ def do_not_fence() -> None:
     """Every process has transactional ids of its own, so that starting one does not stop whoever had the shard before."""
     start = Writer.start
 
-    async def begin(self: Writer) -> tuple[int, int]:
+    async def begin(self: Writer) -> None:
         self.transactional_id = f"{self.transactional_id}-{uuid4().hex}"
-        return await start(self)
+        await start(self)
 
     Writer.start = begin  # type: ignore[method-assign]
 
