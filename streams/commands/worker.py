@@ -39,8 +39,10 @@ END_SECONDS: Final = 9.5
 PATIENCE_SECONDS: Final = 60
 WAIT_SECONDS: Final = 5
 GARBAGE_SECONDS: Final = 30
+SELDOM_SECONDS: Final = 600
 """A step leaves nothing in circles, so the collector has little to find, and to look at what every step makes took a fourteenth of a
-worker's time. What it finds is of connections, errors and fetches cut short; it takes some twenty milliseconds each time."""
+worker's time. What it finds is of connections and errors, some kilobytes a second, and it stops everything for 0.15 s of a core: so it
+is seldom asked, but soon after partitions were paused or given to somebody else, when fetches and whole shards may be in circles."""
 
 
 def worker(environment: Mapping[str, str]) -> int:
@@ -92,11 +94,14 @@ def collect_seldom() -> None:
     gc.disable()
 
 
-async def collect() -> None:
+async def collect(engine: Engine) -> None:
     """Frees what is in circles, now and then."""
+    upsets, since = engine.upsets, time.monotonic()
     while True:
         await asyncio.sleep(GARBAGE_SECONDS)
-        gc.collect()
+        if engine.upsets != upsets or time.monotonic() > since + SELDOM_SECONDS:
+            upsets, since = engine.upsets, time.monotonic()
+            gc.collect()
 
 
 def use_uvloop() -> None:
@@ -122,7 +127,7 @@ async def run(app: KararApp, engine: Engine) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    background = [asyncio.create_task(watch(engine)), asyncio.create_task(collect())]
+    background = [asyncio.create_task(watch(engine)), asyncio.create_task(collect(engine))]
     waiting = asyncio.create_task(asked.wait())
     starting = asyncio.create_task(app.start())
     try:

@@ -87,7 +87,7 @@ async def let_go(shard: Shard) -> None:
 
 
 class Engine:
-    """The shards of this process, by topic and partition."""
+    """The shards of this process, by topic and partition. ``upsets``: how often partitions were paused or assigned."""
 
     def __init__(self, specs: Sequence[Spec], kafka: Kafka, group: str, clock: Clock | None = None) -> None:
         self.specs = {spec.name: spec for spec in specs}
@@ -105,6 +105,7 @@ class Engine:
         self.permits, self.pace = asyncio.Semaphore(COMMITS_AT_ONCE), Pace()
         self.openings = asyncio.Semaphore(OPENINGS_AT_ONCE)
         self.leaving = False
+        self.upsets = 0
 
     # Which shards are here
 
@@ -131,6 +132,7 @@ class Engine:
     def assigned(self, consumer: Delivery, tps: set[Slot]) -> None:
         """These partitions are ours now. Shards open in the background."""
         self.consumer = consumer
+        self.upsets += 1
         sources = {(spec.name, n): [(topic, n) for topic in spec.sources] for spec in self.specs.values() for n in range(spec.partitions)}
         self.mine = {slot for slot, needed in sources.items() if not tps.isdisjoint(needed)}
         for slot in [slot for slot in self.away if slot not in self.mine]:
@@ -251,6 +253,7 @@ class Engine:
                 await self.read_again(shard, part.topic, f"a slice began at {part.start}")
             elif not shard.has_room and not shard.paused:
                 shard.paused = True
+                self.upsets += 1
                 self.delivery.pause([(topic, shard.partition) for topic in shard.spec.sources])
         except Exception as error:  # noqa: BLE001 - never Faust's agent restart: what is applied would be applied again
             self.leave(f"{shard.name} cannot apply what it gets: {error!r}")
