@@ -28,11 +28,16 @@ def compiled() -> Path:
     return COMPILED
 
 
-@pytest.fixture
-def as_deployed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is started runs the compiled code, or the code as it stands where nobody can compile it."""
+@pytest.fixture(scope="session")
+def deployed(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment of a process that runs the compiled code, or the code as it stands where nobody can compile it."""
     if not can_compile():
-        return
-    compiled = request.getfixturevalue("compiled")
-    monkeypatch.setenv("PYTHONSAFEPATH", "1")
-    monkeypatch.setenv("PYTHONPATH", f"{compiled}{os.pathsep}{ROOT}")
+        return {"PYTHONPATH": str(ROOT)}
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": f"{request.getfixturevalue('compiled')}{os.pathsep}{ROOT}"}
+
+
+@pytest.fixture
+def as_deployed(deployed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is started runs the compiled code, or the code as it stands where nobody can compile it."""
+    for name, value in deployed.items():
+        monkeypatch.setenv(name, value)

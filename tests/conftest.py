@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from hypothesis import settings
 
-from tests.compiled import as_deployed, compiled  # noqa: F401 - fixtures for every test
+from tests.compiled import as_deployed, compiled, deployed  # noqa: F401 - fixtures for every test
 from tests.kafka import kafka  # noqa: F401 - a fixture for every test
 from tests.world import exits, world  # noqa: F401 - likewise
 

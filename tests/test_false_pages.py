@@ -1,8 +1,10 @@
 """A normal week wakes nobody: the rules in a real Prometheus, over what a simulated week would have shown it."""
 
 import math
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,6 +19,7 @@ from streams.simulate import simulate
 from tests.debian import program_or_skip
 from tests.prometheus import points, prometheus
 from tests.rules import PROMETHEUS, RULES, groups, rules
+from tests.shared import ROOT
 from tests.story import DAY, HOUR, MINUTE
 from tests.week import START, astray, objectives, published, scrapes, teams
 
@@ -91,12 +94,13 @@ def record(data: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
-    """The week, simulated, replayed, filled in, recorded; what it takes on the disk is removed at once."""
+def week(tmp_path_factory: pytest.TempPathFactory, deployed: dict[str, str]) -> Iterator[Week]:
+    """The week, simulated and replayed by a process of its own, filled in, recorded; what it takes on the disk is removed at once."""
     folder = tmp_path_factory.mktemp("week")
     program_or_skip("prometheus")
     try:
-        write(folder / "week.om")
+        command = f"from pathlib import Path; from tests.test_false_pages import write; write(Path({str(folder / 'week.om')!r}))"
+        subprocess.run([sys.executable, "-c", command], cwd=ROOT, env=os.environ | deployed, check=True, timeout=600)
         promtool("openmetrics", SPAN, folder / "week.om", folder / "data")
         (folder / "week.om").unlink()
         record(folder / "data")
