@@ -12,7 +12,8 @@ from schemas.sources.canonical import CanonicalEvents
 from streams.core.assemble import ASSEMBLING, MAX_EVENTS, RESETS, Assemble, key_of
 from streams.core.identity import Identity
 from streams.core.journal import Journal, amounts
-from streams.core.step import DEAD_LETTERS, NOW, Change, Output, Waiting, due_of, open_of, waiting_of
+from streams.core.sealed import Waiting, due_of, open_of, waiting_of
+from streams.core.step import DEAD_LETTERS, NOW, Change, Output
 from streams.core.stitch import Stitch, decode
 from streams.core.targets import COUNTING_RULES, KEPT, Rules
 from streams.engine.murmur import partition_of

@@ -12,8 +12,8 @@ from streams.core.facts import Account
 from streams.core.identity import STRONGEST_FIRST, Identity, interaction_key
 from streams.core.links import Link, weakest
 from streams.core.public import service_chain
+from streams.core.sealed import body_of, open_of
 from streams.core.states import CUSTOMER
-from streams.core.step import body_of, open_of
 from streams.core.targets import Rules
 from streams.core.words import why
 

@@ -12,8 +12,9 @@ from streams.core.assemble import INTERACTIONS, RESETS, Assemble, key_of
 from streams.core.identity import Identity
 from streams.core.journal import Journal, amounts
 from streams.core.reading import Facts
+from streams.core.sealed import due_of, open_of, waiting_of
 from streams.core.series import HELD, REFUSED, SENT, is_private
-from streams.core.step import NEVER, Change, Output, due_of, open_of, waiting_of
+from streams.core.step import NEVER, Change, Output
 from streams.core.stitch import Stitch, decode
 from streams.core.targets import KEPT, Rules
 from streams.engine.ledger import LIMIT, Ledger

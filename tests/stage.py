@@ -3,7 +3,8 @@
 from collections import Counter
 from typing import Any, Final
 
-from streams.core.step import Change, due_of
+from streams.core.sealed import due_of
+from streams.core.step import Change
 from tests.story import HOUR, call, instant
 
 CUSTOMER: Final = b"customer:x"

@@ -20,8 +20,9 @@ from streams.agents import AssembleStage, StitchStage
 from streams.core.assemble import RESETS, key_of
 from streams.core.identity import Identity
 from streams.core.journal import amounts
+from streams.core.sealed import body_of
 from streams.core.states import ASSEMBLED, ENCODE
-from streams.core.step import Change, Output, body_of
+from streams.core.step import Change, Output
 from streams.core.targets import Rules, parse
 from streams.engine.murmur import partition_of
 from streams.engine.stage import RESERVED, SHARED, Batch, Stage

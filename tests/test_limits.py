@@ -11,8 +11,8 @@ from schemas.events import Event, Reset
 from streams.core import assemble
 from streams.core.chain import place
 from streams.core.identity import Identity
+from streams.core.sealed import body_of
 from streams.core.states import CUSTOMER
-from streams.core.step import body_of
 from streams.core.targets import DAY, KEPT, MAX_LINKS, Rules
 from streams.replay import Replay
 from tests import oracle

@@ -16,7 +16,8 @@ from streams.core import states
 from streams.core.facts import Account
 from streams.core.identity import Identity
 from streams.core.public import service_chains
-from streams.core.step import Output, body_of
+from streams.core.sealed import body_of
+from streams.core.step import Output
 from streams.core.targets import Rules
 from streams.replay import Replay
 from streams.simulate import simulate

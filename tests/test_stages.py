@@ -12,8 +12,9 @@ from schemas.events import Event
 from schemas.records import Interaction, Moved
 from streams.core.assemble import MAX_EVENTS, RESETS, Assemble, key_of
 from streams.core.identity import Identity
+from streams.core.sealed import body_of, due_of, open_of
 from streams.core.states import ASSEMBLED
-from streams.core.step import NEVER, Change, Output, body_of, due_of, open_of
+from streams.core.step import NEVER, Change, Output
 from streams.core.stitch import decode
 from tests.stage import LATER, TALK, Stage
 from tests.story import DAY, HOUR, call, email, instant, reset

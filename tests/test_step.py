@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.core.sealed import LONGEST_WAITING, body_of, due_of, open_of, seal, waiting_of
 from streams.core.series import joined
-from streams.core.step import LONGEST_WAITING, NEVER, Output, body_of, due_of, open_of, seal, waiting_of
+from streams.core.step import NEVER, Output
 from streams.core.stitch import Stitch
 from streams.core.targets import Rules
 from tests.core import interactions

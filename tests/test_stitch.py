@@ -12,7 +12,8 @@ from schemas.records import Interaction, Moved
 from streams.core.assemble import RESETS, key_of
 from streams.core.facts import Account
 from streams.core.journal import Journal, amounts
-from streams.core.step import NEVER, Change, waiting_of
+from streams.core.sealed import waiting_of
+from streams.core.step import NEVER, Change
 from streams.core.stitch import Stitch
 from streams.core.targets import KEPT, Rules
 from streams.engine.ledger import Ledger

@@ -18,8 +18,8 @@ from schemas.sources import Source
 from streams.commands.files import Intake, opened, progress, reading, tell, writing
 from streams.core.facts import Account
 from streams.core.public import service_chains
+from streams.core.sealed import body_of
 from streams.core.states import CUSTOMER
-from streams.core.step import body_of
 from streams.replay import Replay
 from streams.summary import difference_table, print_summary, reading_line
 

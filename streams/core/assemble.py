@@ -19,9 +19,10 @@ from schemas.records import Interaction, Moved
 from streams.core.identity import Identity, interaction_key
 from streams.core.interaction import NOT_LIFECYCLE, Place, fold, is_nothing_yet
 from streams.core.reading import Facts
+from streams.core.sealed import body_of, due_of, seal
 from streams.core.series import SENT
 from streams.core.states import ASSEMBLED, BEGINNING, ENCODE, Assembled
-from streams.core.step import DEAD_LETTERS, NEVER, TOO_LATE, Change, Difference, Output, body_of, due_of, seal
+from streams.core.step import DEAD_LETTERS, NEVER, TOO_LATE, Change, Difference, Output
 from streams.core.targets import CASE_GAP, CHAIN_GAP, KEPT
 
 INTERACTIONS: Final = "interactions"

@@ -10,8 +10,9 @@ from schemas.records import Interaction, Touch, Work
 from streams.core.chain import Chain, Told, place
 from streams.core.links import Link, weakest
 from streams.core.reading import Facts, Key, Reading, Transfer
+from streams.core.sealed import Waiting
 from streams.core.series import LONGEST_WAIT, joined
-from streams.core.step import NEVER, Difference, Waiting
+from streams.core.step import NEVER, Difference
 from streams.core.targets import DAY, WRAP_UP, Rules
 
 PERFECT: Final = 1000

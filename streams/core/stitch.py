@@ -16,9 +16,10 @@ from streams.core.assemble import archived_from
 from streams.core.facts import Account, Differing
 from streams.core.identity import UNIT, readable, unescaped
 from streams.core.reading import Facts
+from streams.core.sealed import body_of, due_of, seal
 from streams.core.series import HELD, REFUSED
 from streams.core.states import CUSTOMER, ENCODE, Customer, Marker, Refused
-from streams.core.step import DEAD_LETTERS, NEVER, TOO_LATE, Change, Difference, Output, body_of, due_of, seal
+from streams.core.step import DEAD_LETTERS, NEVER, TOO_LATE, Change, Difference, Output
 from streams.core.targets import CHAIN_GAP, KEPT, Rules
 
 MEMO: Final = 512

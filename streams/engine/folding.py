@@ -3,7 +3,7 @@
 The order is that of the promise: every step has returned, and every size is right, before anything is stored.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
@@ -22,7 +22,6 @@ Rows = dict[tuple[str, int], list[Row]]
 """Records on their way out, by topic and partition."""
 
 Step = Callable[[bytes, bytes | None, Sequence[Any], int], Change]
-Waits = Sequence[tuple[str, int]]
 
 
 class TooLargeError(Exception):
@@ -136,16 +135,3 @@ def size_of(records: Iterable[Record]) -> int:
 def states_of(keys: Iterable[bytes], values: Mapping[bytes, bytes]) -> list[Row]:
     """The values of keys as they stand, as rows of a changelog; of one that is gone a tombstone."""
     return [(key, values.get(key), None, ()) for key in keys]
-
-
-def waits_of(
-    keys: Iterable[bytes], values: Mapping[bytes, bytes], read: Callable[[bytes], Waits], known: Container[bytes],
-) -> dict[bytes, Waits]:  # fmt: skip
-    """Who waits since when, of those keys that say so, or have said so before."""
-    found = {}
-    for key in keys:
-        value = values.get(key)
-        waits: Waits = read(value) if value is not None else ()
-        if waits or key in known:
-            found[key] = waits
-    return found

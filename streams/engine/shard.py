@@ -16,7 +16,7 @@ from typing import Final
 from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec.structs import replace
 
-from streams.engine.folding import Rows, Stepped, TooLargeError, Waits, Way, check, route, size_of, states_of, step_all, store_all, waits_of
+from streams.engine.folding import Rows, Stepped, TooLargeError, Way, check, route, size_of, states_of, step_all, store_all
 from streams.engine.kafka import Kafka, Writer
 from streams.engine.ledger import Taken
 from streams.engine.meters import Meters
@@ -26,12 +26,12 @@ from streams.engine.stage import Batch, Outgoing, Record
 from streams.engine.store import NEVER, Store
 from streams.engine.takeover import CLOCK, ENCODE, POSITION, RULES, Position, Rules
 from streams.engine.topics import Topic
+from streams.engine.waits import Waiting, Waits
 
 log = logging.getLogger(__name__)
 
 SWEPT_AT_ONCE: Final = 50
 SWEEPS_A_TURN: Final = 10
-MOST_ALIKE: Final = 10_000
 ENOUGH: Final = 20_000
 """Records applied and not committed at which a shard's partitions pause, and as many outputs; or so many bytes of both, and of the states
 that have changed."""
@@ -78,13 +78,11 @@ class Shard:
         self.store = Store(self.stage.due)
         self.ledger = spec.ledger()
         self.journal, self.archive = self.stage.journal(), self.stage.journal()
-        self.waiting: dict[bytes, tuple[str, ...]] = {}
-        self.alike: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self.waiting = Waiting()
         self.ways = {
             name: Way(topic, spec.outputs[name], partition if name in spec.aligned else -1, feeds=name in spec.feeds)
             for name, topic in spec.topics.items()
         }
-        self.since: dict[str, dict[bytes, int]] = {}
         self.topics: dict[str, Topic] = {}
         self.positions: dict[str, int] = {}
         self.committed: dict[str, int] = {}
@@ -334,31 +332,12 @@ class Shard:
 
     def waits_of(self, keys: Iterable[bytes]) -> dict[bytes, Waits]:
         """Who waits since when, by key, from the front of encoded values."""
-        return waits_of(keys, self.store.values, self.stage.waiting, self.waiting)
+        return self.waiting.find(keys, self.store.values, self.stage.waiting)
 
     def show_waiting(self, rows: Mapping[bytes, Waits]) -> None:
-        """Since when somebody waits, by series. ``waiting`` has the series of a key, of those alike the same object."""
-        touched: set[str] = set()
-        for key, found in rows.items():
-            former = self.waiting.pop(key, ())
-            for series in former:
-                self.since[series].pop(key, None)
-            touched.update(former)
-            if found:
-                if len(self.alike) >= MOST_ALIKE:
-                    self.alike.clear()
-                names = tuple([series for series, _ in found])
-                names = self.waiting[key] = self.alike.setdefault(names, names)
-                for series, (_, since) in zip(names, found, strict=True):
-                    self.since.setdefault(series, {})[key] = since
-                touched.update(names)
+        """Since when somebody waits, by series."""
         earliest = dict(self.ledger.served.waiting)  # why: whoever renders the other reads it meanwhile
-        for series in touched:
-            if waits := self.since[series]:
-                earliest[series] = min(waits.values())
-            else:
-                del self.since[series]
-                earliest.pop(series, None)
+        self.waiting.take(rows, earliest)
         self.ledger.served.waiting = earliest
 
     async def idle(self) -> None:

@@ -19,8 +19,8 @@ from msgspec.structs import replace
 
 from streams.core.facts import Account
 from streams.core.identity import readable
+from streams.core.sealed import body_of
 from streams.core.states import ASSEMBLED, CUSTOMER, ENCODE, Assembled, Customer
-from streams.core.step import body_of
 from streams.core.targets import Rules
 from streams.engine.takeover import is_state
 from streams.publishing import STRUCTURED

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.events import Queued
 from streams.alerts import NAME as IN_CHAIN
 from streams.broker.kafka import free_port
-from streams.core.step import open_of
+from streams.core.sealed import open_of
 from streams.demo.centre import happenings
 from streams.demo.publisher import Publisher
 from streams.engine.spec import wall
