@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.engine.ledger import Ledger
+from streams.engine.stage import RESERVED
 from streams.engine.store import Store
-from streams.engine.takeover import CLOCK, POSITION, READ_POSITION, READ_RULES, RULES, Position, Rules, is_state, is_total, read
+from streams.engine.takeover import CLOCK, POSITION, READ_POSITION, READ_RULES, RULES, Position, Rules, is_total, read
 
 
 @dataclass
@@ -22,15 +23,8 @@ class Books:
 
     async def fill(self, consumer: AIOKafkaConsumer, changelog: TopicPartition, end: int, progress: Callable[[int], None]) -> None:
         """Reads the changelog from where the consumer stands up to ``end``."""
-        load, own = self.store.load, dict[bytes, bytes]()
-
-        def take(key: bytes, value: bytes | None) -> None:
-            if is_state(key):
-                load(key, value)
-            elif value is not None:
-                own[key] = value
-
-        await read(consumer, changelog, end, take, progress)
+        own: dict[bytes, bytes] = {}
+        await read(consumer, changelog, end, lambda records: self.store.load(records, RESERVED, own), progress)
         for key, value in own.items():
             self.recall(key, value)
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Final
 
+from streams.engine.stage import Record
+
 NEVER: Final = 1 << 62
 AT_ONCE: Final = 0
 """An entry of the index that holds whatever the value says of its time."""
@@ -27,12 +29,18 @@ class Store:
         self.spans: list[int] = []
         self.begun, self.entries = 0, 0
 
-    def load(self, key: bytes, value: bytes | None) -> None:
-        """Takes one record of the changelog back; `index` follows when all are."""
-        if value is None:
-            self.values.pop(key, None)
-        else:
-            self.values[key] = value
+    def load(self, records: Iterable[Record], reserved: bytes, own: dict[bytes, bytes]) -> None:
+        """Takes records of the changelog back, in their order; `index` follows when all are. ``own`` is for keys that are ``reserved``."""
+        values = self.values
+        for record in records:
+            key, value = record.key or b"", record.value
+            if key.startswith(reserved):
+                if value is not None:
+                    own[key] = value
+            elif value is None:
+                values.pop(key, None)
+            else:
+                values[key] = value
 
     def index(self) -> None:
         """Finds the due times of all that was loaded."""

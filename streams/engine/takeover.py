@@ -1,14 +1,14 @@
 """Taking a shard over: what its changelog says, read to the end, and whether it may be gone on from."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import Struct, msgpack
 
 from streams.engine.ledger import ALIAS, SERIES
-from streams.engine.stage import RESERVED, SHARED, Stage
+from streams.engine.stage import RESERVED, SHARED, Record, Stage
 from streams.engine.topics import Topic
 
 POSITION: Final = b"\0position\x1f"
@@ -80,7 +80,7 @@ def check_position(name: str, topic: str, position: Position, known: Topic, firs
         )
 
 
-async def read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int, take: Callable[[bytes, bytes | None], None],
+async def read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int, take: Callable[[Sequence[Record]], None],
                progress: Callable[[int], None]) -> None:  # fmt: skip
     """Reads a partition up to ``end``, judged by position: transactions end in a marker that is no record.
 
@@ -95,8 +95,7 @@ async def read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int, take: C
                 progress(position)
             records = await consumer.getmany(tp, timeout_ms=1_000, max_records=READ_RECORDS)
             for batch in records.values():
-                for record in batch:
-                    take(record.key or b"", record.value)
+                take(batch)
             await asyncio.sleep(0)
     progress(end)
 
