@@ -171,7 +171,7 @@ class Producer:
         return future
 
     async def commit(self) -> None:
-        """Everything that was taken, at once, each partition with its marker."""
+        """Everything that was taken, at once, each partition with its marker; then the next epoch."""
         if self.cluster.gate is not None:
             await self.cluster.gate.wait()
         self.cluster.before_commit(self.transactional_id)
@@ -182,6 +182,7 @@ class Producer:
         for topic, partition in {(topic, partition): None for topic, partition, _ in self.sent}:
             self.cluster.marker(topic, partition)
         self.cluster.commits += 1
+        self.identity = self.cluster.fence(self.transactional_id)
 
 
 class Reader:

@@ -9,12 +9,29 @@ from uuid import uuid4
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
-from aiokafka.errors import ConcurrentTransactions, KafkaError, MessageSizeTooLargeError, ProducerFenced, RequestTimedOutError
+from aiokafka.errors import (
+    ConcurrentTransactions,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RequestTimedOutError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.producer.sender import AddPartitionsToTxnHandler, BaseHandler
 
-from streams.engine import requests
 from streams.engine.kafka import Kafka, Writer
-from streams.engine.wire import EMPTY, ApiVersionsResponse, ApiVersionsStruct, EndTransactionRequest, ProduceRequest, ProduceResponse
+from streams.engine.requests import PRODUCER_FENCED, End, Requests
+from streams.engine.wire import (
+    EMPTY,
+    ApiVersionsRequest,
+    ApiVersionsResponse,
+    ApiVersionsStruct,
+    EndTransactionRequest,
+    EndTransactionResponse,
+    ProduceRequest,
+    ProduceResponse,
+)
 
 PARTITIONS: Final = 3
 MANY: Final = 60
@@ -30,7 +47,7 @@ def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         return 1
 
     if request.param == 1:
-        monkeypatch.setattr(requests, "level", level)
+        monkeypatch.setattr(Requests, "level", level)
     return int(request.param)
 
 
@@ -186,14 +203,24 @@ async def test_a_transaction_that_may_not_begin_yet_begins_later(kafka: str, mon
 @pytest.mark.slow
 @pytest.mark.asyncio
 async def test_brokers_say_what_they_have_agreed_on(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By their finalized features; those that are older than the question are not asked."""
+    """By their finalized features; asked again where a coordinator is gone; those that are older than the question are not asked."""
     async with writing(kafka, f"transactions-{uuid4().hex}") as writer:
-        client = writer.producer.client
-        node = client.get_random_node()
+        sender: Any = writer.producer._sender  # noqa: SLF001 - held by tests/test_private_names.py
+        send, lost = sender.client.send, list[object]()
 
-        assert await requests.level(client, node) == 2
+        async def sending(node: int, asked: Any, **how: Any) -> Any:
+            if isinstance(asked, ApiVersionsRequest) and len(lost) < 2:
+                lost.append(asked)
+                raise (KafkaConnectionError, TopicAuthorizationFailedError)[len(lost) - 1]
+            return await send(node, asked, **how)
+
+        assert await sender.level() == 2
+        monkeypatch.setattr(sender.client, "send", sending)
+        with pytest.raises(TopicAuthorizationFailedError):
+            await sender.level()
+        assert await sender.level() == 2
         monkeypatch.setattr(ApiVersionsStruct, "API_VERSION", 99)  # which no broker has
-        assert await requests.level(client, node) == 0
+        assert await sender.level() == 0
 
 
 # -- Bytes -------------------------------------------------------------------------------------------------------------
@@ -225,3 +252,11 @@ def test_brokers_without_features_have_agreed_on_nothing() -> None:
     bare = b"\x00\x00" + bytes([EMPTY]) + bytes(4) + b"\x00"
 
     assert ApiVersionsResponse.decode(bare).levels() == {}
+
+
+def test_who_is_fenced_at_the_end_is_told_so() -> None:
+    """By a number that older versions of the request did not send."""
+    end: Any = End.__new__(End)
+
+    with pytest.raises(ProducerFenced):
+        end.handle_response(EndTransactionResponse(0, PRODUCER_FENCED, -1, -1))

@@ -87,7 +87,7 @@ async def let_go(shard: Shard) -> None:
 
 
 class Engine:
-    """The shards of this process, by topic and partition. ``upsets``: how often partitions were paused or assigned."""
+    """The shards of this process, by topic and partition. ``upsets``: how often any was paused, assigned or opened."""
 
     def __init__(self, specs: Sequence[Spec], kafka: Kafka, group: str, clock: Clock | None = None) -> None:
         self.specs = {spec.name: spec for spec in specs}
@@ -171,6 +171,7 @@ class Engine:
             await let_go(shard)  # it was put away as it opened, and is somebody else's, or opened anew
             return
         self.shards[slot] = shard
+        self.upsets += 1
         try:
             await self.read_on(shard)
             while await self.turn(shard):

@@ -39,13 +39,16 @@ async def open_shard(shard: Shard) -> None:
 async def reopen_shard(shard: Shard) -> bool:
     """Takes a shard up again that this process had before; False if somebody else has had it meanwhile, so that it must be read anew.
 
-    Refused where a topic is another one now.
+    Refused where a topic is another one now. Whoever is cut short here has moved the epoch and compared nothing: he is not asked again.
     """
-    pid, epoch = shard.writer.identity
+    if not shard.trusted:
+        return False
+    (pid, epoch), shard.trusted = shard.writer.identity, False
     async with asyncio.timeout(START_SECONDS):
         await shard.writer.start()
         topics = await described(shard, shard.writer.producer.client)
-    return shard.writer.identity == (pid, epoch + 1) and topics == shard.topics
+    shard.trusted = shard.writer.identity == (pid, epoch + 1) and topics == shard.topics
+    return shard.trusted
 
 
 async def described(shard: Shard, client: AIOKafkaClient) -> dict[str, Topic]:

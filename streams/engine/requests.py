@@ -11,8 +11,8 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from aiokafka import TopicPartition
-from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.errors import ConcurrentTransactions
+from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.errors import ConcurrentTransactions, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageBatch
 from aiokafka.producer.sender import AddPartitionsToTxnHandler, EndTxnHandler, Sender, SendProduceReqHandler
 from aiokafka.producer.transaction_manager import PidAndEpoch
@@ -23,6 +23,8 @@ Batches = Collection[tuple[str, int, BatchBuilder]]
 """Built batches, each after the topic and the partition that it is for."""
 
 LEADERLESS_SECONDS: Final = 0.1
+PRODUCER_FENCED: Final = 90
+"""Older versions of the requests call it an epoch that is not valid; aiokafka does not know the number."""
 
 
 class Requests(Sender):
@@ -33,7 +35,23 @@ class Requests(Sender):
     async def start(self) -> None:
         """Gets the producer's id, which fences whoever had it, and asks which transactions the brokers have agreed on."""
         await self._maybe_wait_for_pid()  # type: ignore[no-untyped-call]
-        self.version_2 = await level(self.client, await self.coordinator()) >= VERSION_2
+        self.version_2 = await self.level() >= VERSION_2
+
+    async def level(self) -> int:
+        """Which transactions the brokers have agreed on; 0 from those who cannot say."""
+        while True:
+            try:
+                response = await self.client.send(await self.coordinator(), ApiVersionsRequest(), group=ConnectionGroup.COORDINATION)
+            except NotImplementedError:  # aiokafka's word for a version that the broker does not have
+                return 0
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                self._coordinator_dead(CoordinationType.TRANSACTION)  # type: ignore[no-untyped-call]
+                await asyncio.sleep(self._retry_backoff)
+            else:
+                found: int = response.levels().get(FEATURE, 0)
+                return found
 
     async def send(self, batches: Batches) -> list[Any]:
         """Sends batches; returns a future for each, which is done: the broker has taken it, or its exception says why not.
@@ -114,19 +132,11 @@ class End(EndTxnHandler):
 
     def handle_response(self, response: EndTransactionResponse) -> float | None:
         """Seconds to wait before it is asked again, or nothing when it is done. Raises where the transaction cannot end."""
+        if response.get_item("error_code") == PRODUCER_FENCED:
+            raise ProducerFenced
         backoff: float | None = super().handle_response(response)  # type: ignore[no-untyped-call]
         if backoff is None:
             manager = self._sender._txn_manager
             manager._pid_and_epoch = PidAndEpoch(response.get_item("producer_id"), response.get_item("producer_epoch"))
             manager._sequence_numbers.clear()
         return backoff
-
-
-async def level(client: AIOKafkaClient, node: int) -> int:
-    """Which transactions the brokers have agreed on; 0 from those who cannot say."""
-    try:
-        response = await client.send(node, ApiVersionsRequest(), group=ConnectionGroup.COORDINATION)
-    except NotImplementedError:  # aiokafka's word for a version that the broker does not have
-        return 0
-    found: int = response.levels().get(FEATURE, 0)
-    return found

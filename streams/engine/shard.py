@@ -91,6 +91,7 @@ class Shard:
         self.newest = 0
         self.rules = Rules("", 0)
         self.caught_up, self.fed = False, False
+        self.trusted = True
         self.pending = Pending()
         self.writer = Writer(kafka, f"{group}-{self.name}")
         self.wake = asyncio.Event()

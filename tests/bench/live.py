@@ -4,6 +4,7 @@ Everything runs on this machine: broker, load and host share its cores, so read 
 """
 
 import asyncio
+import gc
 import os
 import platform
 import re
@@ -64,10 +65,17 @@ def engine_alone(broker: str, folder: Path, events: int, rounds: int, partitions
 
 
 def loaded(settings: Mapping[str, str], events: Iterator[Event], number: int) -> list[tuple[int, Parcel]]:
-    """The next events as they are sent, each with its instant (ms); made before, so that it takes nothing from what is measured."""
+    """The next events as they are sent, each with its instant (ms); made before, so that it takes nothing from what is measured.
+
+    Nor does the collector look at them then: some hundred thousand objects, for which the load would stand still for as long as the
+    latencies that are looked for.
+    """
     told = Settings.read(settings)
     topics = {name: told.topic(name) for name in ("calls", "visits", "feedback")}
-    return [(event.at, parcel(event, topics[home(event)])) for event in islice(events, number)]
+    made = [(event.at, parcel(event, topics[home(event)])) for event in islice(events, number)]
+    gc.collect()
+    gc.freeze()
+    return made
 
 
 async def steadily(settings: Mapping[str, str], load: Iterable[tuple[int, Parcel]], rate: float, probe: Probe, settle: float = 3) -> float:
