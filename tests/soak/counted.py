@@ -137,14 +137,17 @@ class Counted:
         self.states = {stage: States(settings.topic(name), settings.partitions) for stage, name in STATES.items()}
 
     async def read(self) -> int:
-        """Reads on everywhere; how many records that were."""
+        """Reads on everywhere; how many records that were.
+
+        What follows from something is read before it: what is counted meanwhile may seem to be missing, and never to be there twice.
+        """
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.broker, auto_offset_reset="earliest", enable_auto_commit=False,
             isolation_level="read_committed", max_partition_fetch_bytes=READ_BYTES,
         )  # fmt: skip
         await consumer.start()
         try:
-            return sum([await log.read(consumer) for log in (*self.numbers.values(), *self.states.values())])
+            return sum([await log.read(consumer) for log in reversed((*self.numbers.values(), *self.states.values()))])
         finally:
             await consumer.stop()
 
