@@ -63,6 +63,17 @@ def read_up_to(live: Live) -> dict[Any, int]:
     return {tp: assignment.state_value(tp)._position for tp in assignment.tps}  # noqa: SLF001 - likewise
 
 
+async def at_rest(live: Live) -> tuple[dict[Any, int], int]:
+    """Where the consumer stands and what is held when what was on its way has come."""
+    now = read_up_to(live), held(live)
+    async with asyncio.timeout(60):
+        while True:
+            await asyncio.sleep(2)
+            before, now = now, (read_up_to(live), held(live))
+            if before == now:
+                return now
+
+
 @pytest.mark.slow
 @pytest.mark.asyncio
 @pytest.mark.timeout(180)
@@ -78,8 +89,7 @@ async def test_a_broker_that_takes_no_commit_stops_the_fetching_and_memory_stays
         before = resident()
         shards = [live.shard(n) for n in range(PARTITIONS)]
         await until(lambda: all(shard.paused for shard in shards))
-        await asyncio.sleep(1)
-        there, most = read_up_to(live), held(live)
+        there, most = await at_rest(live)
         await asyncio.sleep(3)
 
         assert read_up_to(live) == there

@@ -19,10 +19,10 @@ from tests.soak.catalogue import catalog, proxy
 from tests.soak.catalogue.moved import LOOK_SECONDS, Moved
 from tests.soak.catalogue.proxy import END_TRANSACTION, PRODUCE, Proxy
 from tests.soak.catalogue.report import Row, write
-from tests.soak.catalogue.scene import served
 from tests.soak.core import WholeCore
 from tests.soak.counted import Numbers, States
 from tests.soak.expected import Totals
+from tests.soak.subjects import served
 
 PATIENCE: Final = 0.2
 

@@ -38,7 +38,7 @@ from tests.topics import records
 
 SESSION: Final = 6
 OBJECTIVE: Final = 0.15
-PATIENCE: Final = 60
+PATIENCE: Final = 120
 LOOK: Final = 0.2
 BALANCE_SECONDS: Final = 3
 BACKLOG_AGE_MS: Final = 600_000

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from aiokafka.admin import NewTopic
@@ -19,6 +19,7 @@ from tests.soak.run import LOOK_SECONDS, Plan, Soak
 from tests.soak.workers import Command
 
 BIRTH_SECONDS: Final = 2
+SERVED_SECONDS: Final = 30
 
 
 def environment(settings: Settings, port: int, session: float, **besides: str) -> dict[str, str]:
@@ -85,8 +86,19 @@ class CountingStages:
         await self.counted.read()
         for what, verdict in self.counted.verdicts().items():
             soak.tell(what, verdict, wrong=bool(verdict))
-        texts = await soak.scraper.scrape_all(soak.workers.all)
-        served = [line.rpartition(" ") for text in texts for line in text.splitlines() if not line.startswith("#")]
+        expected = self.counted.numbers[counting.IN].values.total()
+        deadline = time.monotonic() + SERVED_SECONDS
+        # Nobody serves a shard that moves, and a worker may just have come back.
+        while {served(texts := await soak.scraper.scrape_all(soak.workers.all), stage) for stage in counting.STATES} != {expected}:
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
         for stage in counting.STATES:
-            total = sum(int(value) for series, _, value in served if f'shard="{stage}-' in series)
-            soak.tell(f"served of {stage}", total, wrong=total != self.counted.numbers[counting.IN].values.total())
+            total = served(texts, stage)
+            soak.tell(f"served of {stage}", total, wrong=total != expected)
+
+
+def served(texts: Iterable[str], stage: str) -> int:
+    """What workers say that a stage has counted."""
+    lines = (line.rpartition(" ") for text in texts for line in text.splitlines() if not line.startswith("#"))
+    return sum(int(value) for series, _, value in lines if f'shard="{stage}-' in series)

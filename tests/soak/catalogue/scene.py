@@ -23,7 +23,7 @@ from tests.soak.counted import Counted
 from tests.soak.load import Load
 from tests.soak.run import Plan, Soak, around, told
 from tests.soak.scraper import Scraper
-from tests.soak.subjects import BIRTH_SECONDS, CountingStages
+from tests.soak.subjects import BIRTH_SECONDS, SERVED_SECONDS, CountingStages, served
 from tests.soak.watch import SHARD, Watch
 from tests.soak.workers import Command, Worker, Workers
 from tests.topics import fresh
@@ -36,7 +36,6 @@ BESIDES: Final = 1_000_000
 READY_SECONDS: Final = 150
 LOOK_SECONDS: Final = 0.2
 STALLED_SECONDS: Final = 60
-SERVED_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,12 +180,6 @@ class Scene:
     async def shards(self) -> dict[str, int]:
         """Which worker serves each shard."""
         return {name: worker.number for worker, text in zip(self.all, await self.scrape(), strict=True) for name in SHARD.findall(text)}
-
-
-def served(texts: Iterable[str], stage: str) -> int:
-    """What workers say that a stage has counted."""
-    lines = (line.rpartition(" ") for text in texts for line in text.splitlines() if not line.startswith("#"))
-    return sum(int(value) for series, _, value in lines if f'shard="{stage}-' in series)
 
 
 async def perform(fault: Fault, kafka: FaultyKafka, folder: Path, seed: int, *, short: bool) -> Row:
