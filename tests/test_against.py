@@ -10,8 +10,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.bench import headline
 from tests.bench.judged import STATE, differences, expected
-from tests.bench.processes import paced
+from tests.bench.processes import ROOT, paced
 from tests.bench.results import SECTIONS, found_before, written
 from tests.bench.small import KEYS, key_of
 
@@ -122,6 +123,29 @@ def test_the_whole_core_stands_beside_the_engine_with_what_karar_serves(tmp_path
     assert "| Other · none · memory | 50 | 100 | 200 | 1.00 | 0.0 | – | – |" in lines
     assert "| Other · none · memory (10 events) | 50 | 0.50 | – | 200 | 1.00 | – | 50 | – | 9 customers |" in lines
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"results-engine.svg", "results-whole.svg"}
+
+
+def test_the_headline_has_each_host_with_its_strongest_guarantee() -> None:
+    """The fastest of those; limits, which guarantee nothing, are left out, and so is who has not been measured."""
+    rates: dict[tuple[str, str], float | None] = {
+        ("Karar", "exactly once"): 100.0, ("Other", "at least once"): 90.0, ("Other, often", "exactly once"): 20.0,
+        ("Other", "exactly once"): 40.0, ("Third", "at least once"): 10.0, ("Limit", "none"): 300.0, ("Broken", "exactly once"): None,
+    }  # fmt: skip
+    hosts = {f"{n}": host(*of, *([{"rate": rate}] if rate else [])) for n, (of, rate) in enumerate(rates.items())}
+
+    assert headline.headline({"engine": {"hosts": hosts}}).splitlines()[2:] == [
+        "| Karar | exactly once | 100 |  | – | – |", "| Other | exactly once | 40 | 2.5 × | – | – |",
+        "| Third | at least once | 10 | 10 × | – | – |",
+    ]  # fmt: skip
+
+
+def test_the_readme_has_the_headline_of_the_results() -> None:
+    """Whoever measures anew writes it anew."""
+    text = (ROOT / "README.md").read_text("utf-8")
+
+    assert headline.between(text, headline.headline(json.loads((ROOT / "results.json").read_text("utf-8")))) == text
+    with pytest.raises(ValueError, match=r"^README\.md: no place for the headline"):
+        headline.between("nothing", "")
 
 
 def test_what_is_warm_up_is_not_measured() -> None:

@@ -26,7 +26,7 @@ from tests.soak.subjects import CountingStages, environment
 from tests.soak.workers import plain
 from tests.topics import fresh, records
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover, pytest.mark.asyncio, pytest.mark.timeout(180)]
 
 RATE: Final = 4_000
 LOAD_SECONDS: Final = 120

@@ -16,7 +16,8 @@ from tests.shared import LOOKALIKES, ROOT, real_or_skip, shared
 from tests.topics import fresh
 from tests.worker import environment, page, wait_for, working
 
-pytestmark = pytest.mark.slow
+# The product runs in processes of its own: to trace this one would only slow it.
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 MAPPING: Final = ("--mapping", str(ROOT / "docs" / "examples" / "callcenter.toml"))
 QUEUE_LOG: Final = "formats/samples/asterisk/queue_log_freepbx_2010.txt"

@@ -21,6 +21,7 @@ SHORT: Final = Plan(chains=20, seconds=10, moves=3, latest=6)
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover  # the product runs in processes of its own: to trace this one would only slow it
 @pytest.mark.timeout(600)
 def test_what_is_shipped_tells_and_shows_what_goes_wrong(tmp_path: Path, kafka: str, seed: int) -> None:
     """Real Prometheus and Alertmanager, two workers, a load that goes wrong on purpose."""

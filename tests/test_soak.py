@@ -18,7 +18,8 @@ from tests.soak.run import Plan, soak
 from tests.soak.subjects import CountingStages
 from tests.topics import fresh
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+# The product runs in processes of its own: to trace this one would only slow it.
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover, pytest.mark.timeout(300)]
 
 CORE_SECONDS: Final = 80
 COUNTING_SECONDS: Final = 40

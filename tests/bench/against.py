@@ -18,7 +18,7 @@ from rich.console import Console
 
 from streams.broker import BrokerError
 from streams.broker.kafka import Broker
-from tests.bench import engine
+from tests.bench import engine, headline
 from tests.bench.contenders import PARTITIONS, WHOLE_PARTITIONS, Contender, engine_hosts, name_of, whole_hosts
 from tests.bench.processes import ROOT
 from tests.bench.results import found_before, machine, written
@@ -119,6 +119,8 @@ def main() -> None:
         with Broker(os.environ) as broker:
             measured(of, given, broker, every)
     console.print(f"written: RESULTS.md, results.json and docs/results-*.svg in {given.into}")
+    if (given.into / "README.md").exists():
+        headline.main(given.into)
 
 
 if __name__ == "__main__":

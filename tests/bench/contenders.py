@@ -13,7 +13,7 @@ from streams.broker import BrokerError
 from streams.broker.jars import cache_folder
 from streams.broker.kafka import free_port
 from streams.core import stitch
-from streams.engine import shard
+from streams.engine import folding
 from streams.settings import mirror
 from tests.bench.peers.kafka_streams import prepare
 from tests.bench.processes import PATH, PYTHON, ROOT
@@ -67,7 +67,11 @@ def made_of(file: str) -> str:
 
 def python_contenders() -> Iterator[tuple[Contender, str]]:
     """The hosts in Python, each with the package that it needs."""
-    told = {"commits": "one after the other, what arrived meanwhile together", "loop": "uvloop", "engine": made_of(shard.__file__)}
+    told = {
+        "commits": "one after the other, what arrived meanwhile together",
+        "loop": "uvloop",
+        "engine": f"folding {made_of(folding.__file__)}",
+    }
     versions = {name: version(name) for name in ("karar", "aiokafka", "faust-streaming", "msgspec", "uvloop")}
     yield Contender(KARAR, "exactly once", "memory", karar, settings=told, versions=versions | {"python": python_version()}), ""
 
