@@ -93,11 +93,8 @@ async def test_a_shard_that_nobody_had_meanwhile_is_not_read_again(world: World)
     assert world.served() == {"count-0": 2}
 
 
-@pytest.mark.parametrize(("owner", "name"), [(opening_module, "described"), (Producer, "start"), (Producer, "stop")])
-async def test_a_shard_that_was_being_taken_up_when_it_was_put_away_is_read_anew(
-    world: World, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str,
-) -> None:  # fmt: skip
-    """The try has moved the epoch past that of whoever had it meanwhile: the next one would find his own, and trust old memory."""
+async def overtaken(world: World) -> World:
+    """Whoever has counted the second event of a shard while the one who had the first stood still."""
     await world.opened(0)
     await world.give(1)
     world.time.at += 100
@@ -105,6 +102,15 @@ async def test_a_shard_that_was_being_taken_up_when_it_was_put_away_is_read_anew
     other.time.at = world.time.at
     await other.opened(0)
     await other.give(2, first=1)
+    return other
+
+
+@pytest.mark.parametrize(("owner", "name"), [(opening_module, "described"), (Producer, "start"), (Producer, "stop")])
+async def test_a_shard_that_was_being_taken_up_when_it_was_put_away_is_read_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str,
+) -> None:  # fmt: skip
+    """The try has moved the epoch past that of whoever had it meanwhile: the next one would find his own, and trust old memory."""
+    other = await overtaken(world)
     await other.engine.put_away()
     await world.expelled()
     reached, real = asyncio.Event(), getattr(owner, name)
@@ -272,13 +278,7 @@ async def test_what_somebody_else_may_have_counted_meanwhile_is_never_served_fro
     The lease is good again with the answer to the join. What is in memory is as it was before: it must not be served until the shard
     was opened anew, not even between the answer and the opening.
     """
-    await world.opened(0)
-    await world.give(1)
-    world.time.at += 100
-    other = World(world.kafka)
-    other.time.at = world.time.at
-    await other.opened(0)
-    await other.give(2, first=1)
+    other = await overtaken(world)
     assert other.served() == {"count-0": 2}
     await other.engine.put_away()
 

@@ -69,7 +69,7 @@ class Pending:
 
 
 class Shard:
-    """One partition of one stage, from its opening until it is closed for good."""
+    """One partition of one stage, from its opening until it is closed for good. ``trusted``: memory is not behind what has committed."""
 
     def __init__(self, spec: Spec, partition: int, kafka: Kafka, group: str, meters: Meters, clock: Clock) -> None:
         self.spec, self.partition, self.kafka, self.meters, self.clock = spec, partition, kafka, meters, clock

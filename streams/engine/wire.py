@@ -23,6 +23,10 @@ PARTITION: Final = Packed(">i")
 PARTITION_DONE: Final = Packed(">ihqqq")
 
 length = UnsignedVarInt32.encode
+TEXT: Final = CompactString()
+QUIET: Final = length(EMPTY) + length(NOTHING) + NO_TAGS
+"""No record is wrong, there is nothing to say, and there are no tags."""
+
 Done = tuple[int, int, int, int, int, None, str | None]
 """Partition, error code, offset, timestamp, the log's start, nothing, and what the broker says: as aiokafka takes it from version 8 on."""
 
@@ -133,7 +137,7 @@ class ProduceResponse(Response):
 
     API_KEY = 0
     API_VERSION = 12
-    SCHEMA = Schema(("topics", CompactArray(Int16)))  # read by hand below: every transaction has one of up to some twenty partitions
+    SCHEMA = Schema(("topics", CompactArray(Int16)))  # its name only: `decode` reads it by hand, because every transaction has one
 
     @classmethod
     def decode(cls, data: BytesIO | bytes) -> Self:
@@ -165,11 +169,6 @@ def partition_of(data: BytesIO) -> Done:
     return partition, error, offset, timestamp, start, None, message
 
 
-TEXT: Final = CompactString()
-QUIET: Final = length(EMPTY) + length(NOTHING) + NO_TAGS
-"""No record is wrong, there is nothing to say, and there are no tags."""
-
-
 class ProduceStruct(RequestStruct):
     """Batches by topic and partition; those of a transaction put their partitions into it."""
 
@@ -178,6 +177,7 @@ class ProduceStruct(RequestStruct):
     FLEXIBLE_VERSION = True
     RESPONSE_TYPE = ProduceResponse
     SCHEMA = Schema(("transactional_id", CompactString()), ("required_acks", Int16), ("timeout", Int32), ("topics", CompactArray(Int16)))
+    """Names only: `encode` writes it by hand."""
 
     def encode(self) -> bytes:
         """Writes it."""

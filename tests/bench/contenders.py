@@ -70,7 +70,7 @@ def python_contenders() -> Iterator[tuple[Contender, str]]:
     told = {
         "commits": "one after the other, what arrived meanwhile together",
         "loop": "uvloop",
-        "engine": f"folding {made_of(folding.__file__)}",
+        "folding": made_of(folding.__file__),
     }
     versions = {name: version(name) for name in ("karar", "aiokafka", "faust-streaming", "msgspec", "uvloop")}
     yield Contender(KARAR, "exactly once", "memory", karar, settings=told, versions=versions | {"python": python_version()}), ""
