@@ -16,7 +16,7 @@ def ledger(birth: float = BIRTH, limit: int = 10) -> Ledger:
 
 def booking(series: str = CALLS, added: int = 1, retracted: int = 0, slot: str = "") -> Booking:
     """One posting."""
-    return Booking((series, slot), added, retracted)
+    return (series, slot), added, retracted
 
 
 def served(of: Ledger) -> dict[str, dict[str, tuple[int, int]]]:

@@ -9,7 +9,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.core.identity import Identity
 from streams.core.series import SERIES, TABLE
-from streams.core.step import Booking
 from streams.core.targets import Rules, parse
 from streams.engine.ledger import Ledger
 from streams.exposition import exposition
@@ -248,7 +247,7 @@ def test_amounts_are_divided_here() -> None:
 def test_bounds_are_fixed_for_ever(name: str) -> None:
     """Histogram bounds never change: a new one would make old counts unreadable."""
     ledger = Ledger(other)
-    ledger.book([Booking(("\x1f".join((name, *SERIES[name].labels)), "0"), 1, 0)])
+    ledger.book([(("\x1f".join((name, *SERIES[name].labels)), "0"), 1, 0)])
     for family in parsed(exposition({"stitch-0": ledger}, Rules(), NOW)):
         if family.type == "histogram":
             bounds = [s.labels["le"].removesuffix(".0") for s in family.samples if s.name.endswith("_bucket")]

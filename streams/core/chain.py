@@ -1,20 +1,30 @@
 """Interactions to chains: which contacts of one customer belong together, and until when (docs/counting.md, 7)."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final
 
 from schemas.records import Interaction
 from streams.core.links import Link
-from streams.core.reading import Facts, Reading
+from streams.core.reading import Facts, Key, Reading
 from streams.core.targets import CASE_GAP, CHAIN_GAP
 
+NOTHING: Final[Facts] = {}
 
-class Told(NamedTuple):
-    """What a chain tells at an instant: its facts, its weakest link so far, and until when that stays so if nothing comes."""
 
-    facts: Facts
-    weakest: Link | None
-    due: int
+class Told:
+    """What a chain tells at an instant: its facts, its weakest link so far, and until when that stays so if nothing comes.
+
+    The facts are those of ``keys``, as often as each stands there, and amounts of ``more``.
+    """
+
+    __slots__ = ("due", "keys", "more", "weakest")
+
+    def __init__(self, keys: list[Key], weakest: Link | None, due: int, more: Facts = NOTHING) -> None:
+        self.keys, self.more, self.weakest, self.due = keys, more, weakest, due
+
+    def facts(self) -> Facts:
+        """All of them, with how often each is true."""
+        return self.more | tally(self.keys)
 
 
 Signature = tuple[int, int, Link | None, str, bool, str | tuple[str, ...]]
@@ -77,6 +87,14 @@ class Chain:
     def closes_at(self) -> int:
         """When it closes if nothing more comes: a case stays open longer."""
         return self.activity + (CASE_GAP if self.case_id else CHAIN_GAP)
+
+
+def tally(told: Iterable[Key]) -> Facts:
+    """How often each fact was told."""
+    facts: Facts = {}
+    for key in told:
+        facts[key] = facts.get(key, 0) + 1
+    return facts
 
 
 def order(reading: Reading) -> tuple[int, int, str]:

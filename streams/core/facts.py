@@ -1,13 +1,12 @@
 """Everything countable about a customer's chains at an instant, and the difference that a change makes (docs/counting.md, 7)."""
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final
 
 from schemas.records import Interaction, Touch, Work
-from streams.core.chain import Chain, Told, place
+from streams.core.chain import Chain, Told, place, tally
 from streams.core.links import Link, weakest
 from streams.core.reading import Facts, Key, Reading, Transfer
 from streams.core.sealed import Waiting
@@ -65,12 +64,10 @@ class Account:
 
     def facts(self, chains: Iterable[Chain]) -> Facts:
         """The facts of some of these chains together."""
-        each = [self.told(chain).facts for chain in chains]
-        if len(each) == 1:
-            return each[0]
-        total: Counter[Key] = Counter()
-        for facts in each:
-            total.update(facts)
+        total: Facts = {}
+        for chain in chains:
+            for key, amount in self.told(chain).facts().items():
+                total[key] = total.get(key, 0) + amount
         return total
 
     def waiting(self) -> list[Waiting]:
@@ -101,11 +98,11 @@ class Account:
         due = min(due, *(r.due for r in chain.readings))
         if self.now >= chain.closes_at:
             closing(chain, links, worst, len(transfers), told)
-            return Told(with_shortfall(tally(told), links), worst, due)
+            return Told(told, worst, due, shortfall(links))
         told.append(("chains_open",))
         if worst is not None:
             told.append(("chains_open_weakest", worst.kind if worst.met < worst.asked else "none"))
-        return Told(tally(told), worst, min(due, chain.closes_at))
+        return Told(told, worst, min(due, chain.closes_at))
 
     def wrap_ups(self, chain: Chain, told: list[Key]) -> int:
         """The work after each touch: to its end, or to the same representative's next accept in the chain; else 0.
@@ -154,7 +151,15 @@ class Differing:
 
     def facts(self) -> list[Difference]:
         """What is true now and was not, and the other way round."""
-        return difference(self.after.facts(self.new), self.before.facts(self.ended))
+        new = [self.after.told(chain) for chain in self.new]
+        ended = [self.before.told(chain) for chain in self.ended]
+        after, before = apart([key for told in new for key in told.keys], [key for told in ended for key in told.keys])
+        changes = difference(tally(after), tally(before))
+        for told in new:
+            changes += told.more.items()
+        for told in ended:
+            changes += [(key, -amount) for key, amount in told.more.items()]
+        return changes
 
 
 def followups(chain: Chain, told: list[Key]) -> None:
@@ -217,8 +222,9 @@ def scored(links: Sequence[Link], worst: Link | None, told: list[Key]) -> None:
     told += [("link_score_ratio", link.kind, link.score) for link in links]
 
 
-def with_shortfall(facts: Facts, links: Iterable[Link]) -> Facts:
-    """Facts and what links fell short of 1, in thousandths: which weakness costs most."""
+def shortfall(links: Iterable[Link]) -> Facts:
+    """What links fell short of 1, in thousandths: which weakness costs most."""
+    facts: Facts = {}
     for link in links:
         if link.score < PERFECT:
             key = ("link_shortfall_total", link.team, link.kind)
@@ -255,10 +261,14 @@ def union(spans: Iterable[tuple[int, int]]) -> int:
     return total
 
 
-def tally(told: Sequence[Key]) -> Facts:
-    """How often each fact was told; mostly once each."""
-    facts: Facts = dict.fromkeys(told, 1)
-    return facts if len(facts) == len(told) else Counter(told)
+def apart(after: list[Key], before: list[Key]) -> tuple[list[Key], list[Key]]:
+    """Both without what they begin and end with alike: mostly a chain tells again what it told, in the same order."""
+    begin, ends, shorter = 0, 0, min(len(after), len(before))
+    while begin < shorter and after[begin] == before[begin]:
+        begin += 1
+    while ends < shorter - begin and after[-1 - ends] == before[-1 - ends]:
+        ends += 1
+    return after[begin : len(after) - ends], before[begin : len(before) - ends]
 
 
 def difference(after: Facts, before: Facts) -> list[Difference]:

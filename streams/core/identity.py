@@ -72,4 +72,4 @@ class Identity(Struct, frozen=True):
 
 def is_known(identifiers: Mapping[str, str]) -> bool:
     """Whether the customer is identified: by anything stronger than a ticket."""
-    return any(kind in identifiers for kind in STRONGEST_FIRST)
+    return not identifiers.keys().isdisjoint(STRONGEST_FIRST)

@@ -2,8 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from streams.core.reading import Facts, Key
 from streams.core.series import HISTOGRAMS, SUM, joined
@@ -18,17 +17,30 @@ class Slots(NamedTuple):
     sum: Place
 
 
-@lru_cache(maxsize=20_000)
+SINGLES: Final[dict[Key, Place]] = {}
+OBSERVED: Final[dict[Key, Slots]] = {}
+MEMO: Final = 20_000
+
+
 def single(key: Key) -> Place:
     """The only slot of a counter or gauge."""
-    return joined(key), ""
+    place = SINGLES.get(key)
+    if place is None:
+        if len(SINGLES) >= MEMO:
+            SINGLES.clear()
+        place = SINGLES[key] = joined(key), ""
+    return place
 
 
-@lru_cache(maxsize=20_000)
 def observed(labels: Key) -> Slots:
     """The slots of a histogram series."""
-    series, bounds = joined(labels), HISTOGRAMS[labels[0]]
-    return Slots(bounds, tuple((series, str(n)) for n in range(len(bounds) + 1)), (series, SUM))
+    slots = OBSERVED.get(labels)
+    if slots is None:
+        if len(OBSERVED) >= MEMO:
+            OBSERVED.clear()
+        series, bounds = joined(labels), HISTOGRAMS[labels[0]]
+        slots = OBSERVED[labels] = Slots(bounds, tuple((series, str(n)) for n in range(len(bounds) + 1)), (series, SUM))
+    return slots
 
 
 class Journal:
@@ -56,8 +68,8 @@ class Journal:
         """What was noted since the last call, series by series and slot by slot."""
         added, retracted = amounts(self.added), amounts(self.retracted)
         self.added, self.retracted = {}, {}
-        booked = [Booking(place, amount, retracted.pop(place, 0)) for place, amount in added.items()]
-        booked += [Booking(place, 0, amount) for place, amount in retracted.items()]
+        booked = [(place, amount, retracted.pop(place, 0)) for place, amount in added.items()]
+        booked += [(place, 0, amount) for place, amount in retracted.items()]
         return booked
 
 

@@ -66,7 +66,8 @@ def moments(record: Interaction, now: int, rules: Rules) -> list[Moment]:
     c = record.channel
     for t in record.touches:
         kind = KINDS[record.handovers[t.handover].kind] if t.handover >= 0 else "accept"
-        found.append(Moment("touch", t.representative, t.spans[0], 0, c, rules.team(t.team, t.representative, t.queue), "human", kind))
+        team = t.team or rules.team("", t.representative, t.queue)
+        found.append(Moment("touch", t.representative, t.spans[0], 0, c, team, "human", kind))
     if record.guests:
         stayed = [g for g in settle(record, now).guests if (g.end or now) - g.start >= JOINED]
         teams = [rules.team(g.team, g.representative, g.queue) for g in stayed]

@@ -100,7 +100,7 @@ class Reading:
         self.spans: list[tuple[int, int]] = []
         self.transfers: list[Transfer] = []
         self.ordinals: dict[int, int] = {}
-        self.teams = [rules.team(t.team, t.representative, t.queue) for t in self.record.touches]
+        self.teams = [t.team or rules.team("", t.representative, t.queue) for t in self.record.touches]
         self.waits: dict[int, Wait] = {}
         self.waiting: list[Entry] = []
         self.moments = 0

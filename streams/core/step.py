@@ -1,7 +1,7 @@
 """What a step returns: the one thing that a host (the engine, or `replay`) must understand of the core."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct
 
@@ -18,19 +18,15 @@ Place = tuple[str, str]
 """One slot of one series: its name and labels, and ``""`` for a counter, a bucket or ``sum`` for a histogram."""
 
 
-class Booking(NamedTuple):
-    """Amounts for one slot of one series: both at least 0."""
-
-    place: Place
-    added: int
-    retracted: int
+Booking = tuple[Place, int, int]
+"""Amounts for one slot of one series: added and retracted, both at least 0."""
 
 
 Difference = tuple[tuple[str | int, ...], int]
 """A fact, and how many more or fewer of it are true."""
 
 
-class Output(NamedTuple):
+class Output(Struct, frozen=True, gc=False):
     """A record for another topic. ``topic`` is the stage's own name for it; ``partition`` None: the one that its key hashes to."""
 
     topic: str

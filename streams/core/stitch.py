@@ -202,7 +202,7 @@ def archive(
     for chain in account.chains:
         if now < chain.closes_at + kept_for:
             continue
-        archived += account.told(chain).facts.items()
+        archived += account.told(chain).facts().items()
         keys = tuple(r.record.key for r in chain.readings)
         gone.update(keys)
         archived += conserved(len(keys), 0)

@@ -10,7 +10,7 @@ committed before its value is served, so that no later owner starts at 0 again.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from streams.engine.amounts import AMOUNTS, ENCODE, Amounts
 from streams.engine.stage import Place, Posting
@@ -21,13 +21,8 @@ SERIES: Final = b"\0series\x1f"
 SEPARATOR: Final = "\x1f"
 
 
-class Taken(NamedTuple):
-    """One slot as it goes into a transaction."""
-
-    place: Place
-    total: int
-    retracted: int
-    shown: bool
+Taken = tuple[Place, int, int, bool]
+"""One slot as it goes into a transaction: total, retracted, and whether its value is shown."""
 
 
 @dataclass(slots=True)
@@ -85,15 +80,15 @@ class Ledger:
 
     def book(self, postings: Iterable[Posting]) -> None:
         """Adds what is new and what is no longer true; both sides only rise."""
-        for p in postings:
-            amounts = self.at(p.place)
-            amounts.total += p.added
-            amounts.retracted += p.retracted
+        for place, added, retracted in postings:
+            amounts = self.at(place)
+            amounts.total += added
+            amounts.retracted += retracted
 
     def archive(self, postings: Iterable[Posting]) -> None:
         """Moves amounts from live to archived: no total changes."""
-        for p in postings:
-            self.at(p.place).archived += p.added - p.retracted
+        for place, added, retracted in postings:
+            self.at(place).archived += added - retracted
 
     def at(self, place: Place) -> Amounts:
         """The amounts of one slot, noted as changed."""
@@ -129,7 +124,7 @@ class Ledger:
             amounts = self.amounts[place]
             amounts.shown = amounts.shown or place[0] in self.shown
             records.append((SERIES + SEPARATOR.join(place).encode(), ENCODE(amounts)))
-            taken.append(Taken(place, amounts.total, amounts.retracted, amounts.shown))
+            taken.append((place, amounts.total, amounts.retracted, amounts.shown))
         self.changed.clear()
         records += [(ALIAS + series.encode(), self.aliases[series].encode()) for series in self.decided]
         self.decided.clear()
@@ -151,7 +146,7 @@ class Ledger:
 
     def publish_all(self, clock: float) -> None:
         """Serves what was loaded: all of it has committed."""
-        self.publish([Taken(place, a.total, a.retracted, a.shown) for place, a in self.amounts.items()], clock)
+        self.publish([(place, a.total, a.retracted, a.shown) for place, a in self.amounts.items()], clock)
 
     def load(self, key: bytes, value: bytes) -> None:
         """Takes one record back (recovery)."""

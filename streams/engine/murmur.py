@@ -4,7 +4,10 @@ Source: Apache Kafka, `org.apache.kafka.common.utils.Utils.murmur2` and `BuiltIn
 """
 
 from struct import unpack_from
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
 
 SEED: Final = 0x9747B28C
 FACTOR: Final = 0x5BD1E995
@@ -18,9 +21,10 @@ HASHES: Final[dict[bytes, int]] = {}
 def murmur2(key: bytes) -> int:
     """The hash of a key, 32 bits without sign."""
     length = len(key)
-    h = SEED ^ length
+    h: i64 = SEED ^ length
+    word: i64  # of the machine, where this is compiled: no product has more than 63 bits
     for word in unpack_from(f"<{length // 4}I", key):
-        k = word * FACTOR & MASK
+        k: i64 = word * FACTOR & MASK
         h = (h * FACTOR & MASK) ^ ((k ^ k >> 24) * FACTOR & MASK)
     if rest := length % 4:
         h = (h ^ int.from_bytes(key[length - rest :], "little")) * FACTOR & MASK

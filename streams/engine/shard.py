@@ -307,7 +307,7 @@ class Shard:
         postings = list(self.journal.bookings())
         self.ledger.book(postings)
         if postings:
-            added, retracted = sum(p.added > 0 for p in postings), sum(p.retracted > 0 for p in postings)
+            added, retracted = sum(new > 0 for _, new, _ in postings), sum(gone > 0 for _, _, gone in postings)
             self.count({("bookings_total", "added"): added, ("bookings_total", "retracted"): retracted})
         self.ledger.archive(self.archive.bookings())
 

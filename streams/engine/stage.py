@@ -32,20 +32,8 @@ class Record(Protocol):
         """What stands beside key and value."""
 
 
-class Posting(Protocol):
-    """Amounts for one slot of one series, both at least 0."""
-
-    @property
-    def place(self) -> Place:
-        """The series with its labels, and which of its slots."""
-
-    @property
-    def added(self) -> int:
-        """What is new."""
-
-    @property
-    def retracted(self) -> int:
-        """What is no longer true."""
+Posting = tuple[Place, int, int]
+"""Amounts for one slot of one series: what is new, and what is no longer true, both at least 0."""
 
 
 class Outgoing(Protocol):
