@@ -60,8 +60,8 @@ class Sender:
     ``acknowledged`` counts by topic what Kafka has, on every replica that is in sync.
     """
 
-    def __init__(self, producer: AIOKafkaProducer, address: str, partitions: dict[str, int]) -> None:
-        self.producer, self.address, self.partitions = producer, address, partitions
+    def __init__(self, producer: AIOKafkaProducer, address: str, partitions: dict[str, int], patience: float = ANSWER_SECONDS) -> None:
+        self.producer, self.address, self.partitions, self.patience = producer, address, partitions, patience
         self.acknowledged: Counter[str] = Counter()
         self.batches: dict[Place, BatchBuilder] = {}
         self.turn = asyncio.Lock()
@@ -102,7 +102,7 @@ class Sender:
         await self.send_all()
         late = set(self.flying)
         if late:
-            _, late = await asyncio.wait(late, timeout=ANSWER_SECONDS)
+            _, late = await asyncio.wait(late, timeout=self.patience)
         self.check()
         if late:
             with reaching(self.address):
@@ -125,14 +125,18 @@ class Sender:
 
 
 @asynccontextmanager
-async def sending(address: str, topics: Iterable[str], security: Security = PLAINTEXT) -> AsyncIterator[Sender]:
+async def sending(
+    address: str, topics: Iterable[str], security: Security = PLAINTEXT, *, patience: float = ANSWER_SECONDS,
+) -> AsyncIterator[Sender]:  # fmt: skip
     """A sender for some topics, which must exist. What is in hand at the end and was not flushed is lost.
+
+    ``patience``: seconds until what Kafka has not taken is given up.
 
     BrokerError, ValueError: one line.
     """
     producer = AIOKafkaProducer(
         bootstrap_servers=address, client_id="karar-publish", acks="all", enable_idempotence=True, max_batch_size=BATCH_BYTES,
-        request_timeout_ms=ANSWER_SECONDS * 1000, **security.client(),
+        request_timeout_ms=round(patience * 1000), **security.client(),
     )  # fmt: skip
     try:
         async with entering(address, security):
@@ -144,7 +148,7 @@ async def sending(address: str, topics: Iterable[str], security: Security = PLAI
                 with reaching(address), suppress(UnknownTopicOrPartitionError):
                     await describe(producer.client, [topic])  # it is there, and not for us to see
                 raise BrokerError(f"{topic}: there is no such topic at {address}; `karar topics` creates it")
-        yield Sender(producer, address, partitions)
+        yield Sender(producer, address, partitions, patience)
     finally:
         # A producer that repeats nothing twice repeats for ever: it would wait for a Kafka that is gone.
         with suppress(TimeoutError):

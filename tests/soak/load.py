@@ -16,6 +16,8 @@ from streams.simulate import simulate
 from streams.topics import INPUTS
 
 TICK_SECONDS: Final = 0.04
+PATIENCE_SECONDS: Final = 180
+"""Longer than a Kafka that dies, and one that starts, take on a busy machine: what is under way meanwhile is not lost."""
 DAYS_OF_A_RUN: Final = 6
 EVENTS_OF_A_CUSTOMER: Final = 2.0
 """How many events a customer has in a day, about."""
@@ -44,7 +46,7 @@ class Load:
     async def run(self) -> None:
         """All of it; returns when Kafka has everything. What is held up by Kafka is sent as soon as it can be."""
         started = time.monotonic()
-        async with sending(self.address, self.topics) as sender:
+        async with sending(self.address, self.topics, patience=PATIENCE_SECONDS) as sender:
             while (now := time.monotonic()) < self.until:
                 for one in islice(self.parcels, 0 if self.held else max(0, int((now - started) * self.rate) - self.sent)):
                     await sender.put(one)
