@@ -42,8 +42,8 @@ def kept(days: int, largest: int = MIB) -> dict[str, str]:
 class Topic(NamedTuple):
     """One topic: what its key is, its configuration, and whose it is.
 
-    ``counted`` topics make up shards, partition by partition, so all of them have as many. What is in ``own`` only Karar writes; the
-    size of a publisher's records is the publisher's affair.
+    ``counted`` topics make up shards, partition by partition, so all of them have as many; the others have no fewer. What is in
+    ``own`` only Karar writes; the size of a publisher's records is the publisher's affair.
     """
 
     name: str
@@ -175,6 +175,8 @@ def problems(topic: Topic, number: int, configs: Mapping[str, str], settings: Se
         found.append(
             f"has {number} partitions instead of {settings.partitions} (KARAR_PARTITIONS); all that are counted need the same number"
         )
+    elif number < settings.partitions:
+        found.append(f"has {number} partitions; Karar writes to {settings.partitions} (KARAR_PARTITIONS): add the others")
     for name, wanted in topic.configs.items():
         given = configs.get(name)
         if name not in CHECKED or (name == LARGEST and not topic.own):

@@ -115,11 +115,14 @@ def test_a_topic_that_must_keep_everything_keeps_everything() -> None:
 
 
 def test_only_what_is_counted_needs_so_many_partitions() -> None:
-    """Co-partitioned topics have equal numbers; nobody counts by the partition of an output."""
+    """Co-partitioned topics have equal numbers; an output may have more, but not fewer than are written to."""
     several = "has 7 partitions instead of 8 (KARAR_PARTITIONS); all that are counted need the same number"
 
     assert problems(OWN, 7, KEPT, Settings()) == [several]
-    assert problems(OWN._replace(counted=False), 7, KEPT, Settings()) == []
+    assert problems(OWN._replace(counted=False), 9, KEPT, Settings()) == []
+    assert problems(OWN._replace(counted=False), 7, KEPT, Settings()) == [
+        "has 7 partitions; Karar writes to 8 (KARAR_PARTITIONS): add the others"
+    ]
 
 
 def test_how_large_a_publishers_records_are_is_its_own_affair() -> None:
