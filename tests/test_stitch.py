@@ -1,5 +1,6 @@
 """Stage 2 by itself: versions, moves, archives, markers, and books that balance after every step."""
 
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from schemas.records import Interaction, Moved
 from streams.core.assemble import RESETS, key_of
-from streams.core.facts import Account
+from streams.core.facts import Account, Differing
 from streams.core.journal import Journal, amounts
 from streams.core.sealed import waiting_of
 from streams.core.step import NEVER, Change
@@ -299,6 +300,28 @@ def test_time_changes_nothing_of_a_chain_that_has_closed(number: int, seed: int)
         assert closed
         for name, one in closed.items():
             assert (one.due, one.facts(), one.weakest) == (NEVER, told[name].facts(), told[name].weakest)
+            assert told[name].due == NEVER
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_what_stays_true_is_neither_booked_nor_retracted(number: int, seed: int) -> None:
+    """Each fact stands once in a difference, with what it changed by, whichever chains were joined, split, corrected or closed."""
+    random = Random(seed + number)
+    records = [r for group in interactions([x for x in chaos(random, 20) if key_of(x) != RESETS]).values() for r in group]
+    now = random.choice((min, max))(r.active_until for r in records)
+    account = Account([], now, Rules())
+    for _ in range(60):
+        now += random.choice((0, 1_000, 600_000, DAY * 1000))
+        place = random.randrange(len(records))
+        records[place] = replace(records[place], need=random.choice(("billing", "order")))
+        given = records if random.random() < 0.8 else random.sample(records, random.randint(0, len(records)))
+        later = Account(given, now, Rules(), account)
+        changes, expected = Differing(account, later).facts(), Counter(later.total())
+        expected.subtract(account.total())
+
+        assert len(changes) == len(dict(changes))
+        assert dict(changes) == {fact: amount for fact, amount in expected.items() if amount}
+        account = later
 
 
 def test_what_reads_as_it_did_is_not_read_again() -> None:

@@ -64,11 +64,7 @@ class Account:
 
     def facts(self, chains: Iterable[Chain]) -> Facts:
         """The facts of some of these chains together."""
-        total: Facts = {}
-        for chain in chains:
-            for key, amount in self.told(chain).facts().items():
-                total[key] = total.get(key, 0) + amount
-        return total
+        return summed({}, [self.told(chain).facts() for chain in chains])
 
     def waiting(self) -> list[Waiting]:
         """Everybody who waits in a queue (whom the gauge `customers_waiting` counts), and since when that wait counts."""
@@ -154,12 +150,7 @@ class Differing:
         new = [self.after.told(chain) for chain in self.new]
         ended = [self.before.told(chain) for chain in self.ended]
         after, before = apart([key for told in new for key in told.keys], [key for told in ended for key in told.keys])
-        changes = difference(tally(after), tally(before))
-        for told in new:
-            changes += told.more.items()
-        for told in ended:
-            changes += [(key, -amount) for key, amount in told.more.items()]
-        return changes
+        return difference(summed(tally(after), [told.more for told in new]), summed(tally(before), [told.more for told in ended]))
 
 
 def followups(chain: Chain, told: list[Key]) -> None:
@@ -258,6 +249,14 @@ def union(spans: Iterable[tuple[int, int]]) -> int:
         if end > until:
             total += end - max(start, until)
             until = end
+    return total
+
+
+def summed(total: Facts, more: Iterable[Facts]) -> Facts:
+    """Facts with more of them added, in place."""
+    for facts in more:
+        for key, amount in facts.items():
+            total[key] = total.get(key, 0) + amount
     return total
 
 

@@ -100,6 +100,7 @@ class Reading:
         self.spans: list[tuple[int, int]] = []
         self.transfers: list[Transfer] = []
         self.ordinals: dict[int, int] = {}
+        # `Rules.team` is asked only where it has something to say: a call of what is not compiled for each touch.
         self.teams = [t.team or rules.team("", t.representative, t.queue) for t in self.record.touches]
         self.waits: dict[int, Wait] = {}
         self.waiting: list[Entry] = []

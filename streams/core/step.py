@@ -17,10 +17,8 @@ NOW: Final = "now"
 Place = tuple[str, str]
 """One slot of one series: its name and labels, and ``""`` for a counter, a bucket or ``sum`` for a histogram."""
 
-
 Booking = tuple[Place, int, int]
 """Amounts for one slot of one series: added and retracted, both at least 0."""
-
 
 Difference = tuple[tuple[str | int, ...], int]
 """A fact, and how many more or fewer of it are true."""

@@ -15,7 +15,7 @@ MASK: Final = 0xFFFFFFFF
 POSITIVE: Final = 0x7FFFFFFF
 MEMO: Final = 1 << 16
 HASHES: Final[dict[bytes, int]] = {}
-"""Hashes of keys, without their sign: a key comes again, and to hash it takes twenty times as long as to find it."""
+"""Hashes of keys, without their sign: a key comes again, and to hash it takes several times as long as to find it."""
 
 
 def murmur2(key: bytes) -> int:

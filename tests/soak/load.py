@@ -16,7 +16,7 @@ from streams.simulate import simulate
 from streams.topics import INPUTS
 
 TICK_SECONDS: Final = 0.04
-PATIENCE_SECONDS: Final = 180
+PATIENCE_SECONDS: Final = 120
 """Longer than a Kafka that dies, and one that starts, take on a busy machine: what is under way meanwhile is not lost."""
 DAYS_OF_A_RUN: Final = 6
 EVENTS_OF_A_CUSTOMER: Final = 2.0
