@@ -1,6 +1,6 @@
 """Interactions to chains: which contacts of one customer belong together, and until when (docs/counting.md, 7)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from schemas.records import Interaction
@@ -115,28 +115,39 @@ def place(readings: Iterable[Reading], limit: int) -> list[Chain]:
     choosing the best of those that would take him: so without one of the chains, the others are what they were.
     """
     chains: list[Chain] = []
+    near: list[Chain] = []
     cases: dict[str, Chain] = {}
     ordered = sorted(readings, key=order)
     for reading in ordered:
         record, case_id = reading.record, reading.record.case_id
-        chain = cases.get(case_id) if case_id else nearest(chains, record.start) if record.identified else None
+        chain: Chain | None = None
+        if case_id:
+            chain = cases.get(case_id)
+        elif record.identified:
+            near = [c for c in near if c.activity + CHAIN_GAP >= record.start]  # starts rise: who is too far now stays so
+            chain = nearest(near)
         if chain is not None and not chain.full:
             chain.take(reading)
+            if case_id and chain not in near:
+                near.append(chain)
             continue
         if chain is not None:
             chain.cuts += 1
-        chains.append(Chain(reading, limit))
+        chain = Chain(reading, limit)
+        chains.append(chain)
+        near.append(chain)
         if case_id:
-            cases[case_id] = chains[-1]
+            cases[case_id] = chain
     if any(r.record.linked for r in ordered):
         chains = bridge(chains, ordered, limit)
     return chains
 
 
-def nearest(chains: Iterable[Chain], start: int) -> Chain | None:
-    """The chain active last of those whose activity lies at most a day before the start, a full one only if all are; ties by id."""
-    near = [c for c in chains if c.activity + CHAIN_GAP >= start]
-    return min(near, key=lambda c: (c.full, -c.activity, c.id)) if near else None
+def nearest(near: Sequence[Chain]) -> Chain | None:
+    """The chain active last of those whose activity lies at most a day before a start, a full one only if all are; ties by id."""
+    if len(near) <= 1:
+        return near[0] if near else None
+    return min(near, key=lambda c: (c.full, -c.activity, c.id))
 
 
 def bridge(chains: list[Chain], ordered: Iterable[Reading], limit: int) -> list[Chain]:
