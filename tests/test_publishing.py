@@ -242,6 +242,7 @@ async def test_a_flush_waits_for_what_was_sent_before_it(seed: int) -> None:
     """Not for what others send meanwhile; and where an answer does not come in time, that is one line."""
     producer = Producer(seed)
     sender = producer.sender()
+    sender.patience = 5
     await sender.put(Parcel("t", b"k", b"before"))
     flushing = asyncio.create_task(sender.flush())
     await producer.came.wait()
