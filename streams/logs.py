@@ -77,7 +77,8 @@ def benign(record: logging.LogRecord) -> str:
 
 def discreet(record: logging.LogRecord) -> bool:
     """Whether a record can have no secret in it, and no customer: aiohttp tells of a request that it cannot read what was in it."""
-    unreadable = record.exc_info is not None and isinstance(record.exc_info[1], HttpProcessingError)
+    # asyncio says `exc_info=False` where there is none, and logging leaves it so.
+    unreadable = isinstance(record.exc_info[1], HttpProcessingError) if record.exc_info else False
     return not unreadable and (record.name != TALKATIVE or record.levelno > logging.DEBUG)
 
 

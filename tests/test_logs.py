@@ -90,6 +90,13 @@ def test_an_error_is_one_line_of_json_with_its_traceback() -> None:
     assert said["error"].endswith("KeyError: 'it broke'")
 
 
+def test_what_asyncio_says_without_an_exception_is_told() -> None:
+    """It says ``exc_info=False`` where it has none."""
+    log = Log("json")
+    logging.getLogger("asyncio").error("Task was destroyed but it is pending!", exc_info=False)
+    assert [said["message"] for said in log.members] == ["Task was destroyed but it is pending!"]
+
+
 def test_what_is_no_json_is_told_as_text() -> None:
     """A log line is never lost for what is in it."""
     log = Log()
