@@ -60,10 +60,22 @@ class Assignment:
         return self.states[tp]
 
 
-class Coordinator:
+class Closing:
+    """What is closed: ``closed`` has the loop of whoever did it."""
+
+    def __init__(self) -> None:
+        self.closed: list[asyncio.AbstractEventLoop] = []
+
+    async def close(self) -> None:
+        """Closes it."""
+        self.closed.append(asyncio.get_running_loop())
+
+
+class Coordinator(Closing):
     """The group, which has one member."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.member_id, self.generation, self.left = "", 0, 0
 
     async def _send_req(self, request: Any) -> Any:
@@ -125,13 +137,14 @@ class Fetcher:
 
 
 class Member:
-    """What Faust's driver, and our transport, ask of aiokafka's consumer."""
+    """What Faust's driver, and our transport, ask of aiokafka's consumer. ``last``: given in a round that is under way as it stops."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.assigned: Assignment | None = None
         self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=None))
-        self._coordinator, self._fetcher = Coordinator(), Fetcher(self)
+        self._coordinator, self._fetcher, self._client = Coordinator(), Fetcher(self), Closing()
+        self.last: list[TopicPartition] | None = None
         self._closed, self._max_poll_records = False, 8_000
         self.listener: Any = None
         self.topics: set[str] = set()
@@ -144,8 +157,14 @@ class Member:
         self.loop = asyncio.get_running_loop()
 
     async def stop(self) -> None:
-        """The group is left."""
+        """The group is left, when a round that is under way has ended."""
+        if self.last is not None:
+            await self.rebalance(self.last)
+        if self._closed:
+            return
         self._closed = True
+        await self._coordinator.close()
+        await self._client.close()
 
     def subscribe(self, topics: set[str], listener: Any) -> None:
         """Wants these."""

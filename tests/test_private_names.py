@@ -33,6 +33,7 @@ OVERRIDDEN: Final[dict[type, dict[str, list[str]]]] = {
         "__post_init__": [],
         "_create_worker_consumer": ["transport"],
         "_fetch_records": ["consumer", "active_partitions", "timeout", "max_records"],
+        "close": [],
         "on_start": [],
     },
     driver.Consumer: {

@@ -251,6 +251,17 @@ async def test_a_rebalance_in_the_middle_of_opening_begins_anew() -> None:
     assert sent(kafka.cluster) == Counter(range(60))
 
 
+async def test_a_worker_that_stops_in_a_rebalance_opens_nothing_and_closes_connections_where_they_are_read() -> None:
+    """In the consumer's own thread: closed by the main one, as Faust would, they ended the process with a segmentation fault."""
+    async with working(memory(), stage()) as worker:
+        await worker.opened(0)
+        worker.member.last = [TopicPartition("in", n) for n in (0, 1)]
+
+    await asyncio.sleep(0)
+    assert worker.member._client.closed == worker.member._coordinator.closed == [worker.member.loop]  # noqa: SLF001 - aiokafka's names
+    assert [task for task in worker.engine.tasks.values() if not task.done()] == []
+
+
 async def test_a_join_that_is_answered_is_a_lease() -> None:
     """What the coordinator confirms reaches the lease: a new member has lost what it had, and holds what it is given."""
     async with working(memory(), stage()) as worker:

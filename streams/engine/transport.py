@@ -137,6 +137,13 @@ class Thread(driver.AIOKafkaConsumerThread):
         except KafkaError as error:
             log.debug("offsets are not mirrored: %r", error)
 
+    def close(self) -> None:
+        """Leaves its consumer to the thread, which closes it as it stops.
+
+        Faust has it closed by the main loop when the group rebalances meanwhile: a connection that one thread reads from and another
+        closes ends the process with a segmentation fault.
+        """
+
     async def leave_group(self) -> None:
         """Tells the group that this member goes, so that nobody waits for its session to end."""
         coordinator: Any = self._ensure_consumer()._coordinator
@@ -243,9 +250,13 @@ class Consumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Pauses and returns; shards open in the background, because aiokafka sends no heartbeat before this has returned."""
+        """Pauses and returns; shards open in the background, because aiokafka sends no heartbeat before this has returned.
+
+        A worker that stops opens nothing any more: a round of the group that was under way ends before it is left.
+        """
         await super().on_partitions_assigned(assigned, generation_id)
-        self.engine.assigned(self, {(tp.topic, tp.partition) for tp in assigned})
+        if not self.app.should_stop:
+            self.engine.assigned(self, {(tp.topic, tp.partition) for tp in assigned})
 
     async def on_stop(self) -> None:
         """Commits what is folded before the group is left."""
