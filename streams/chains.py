@@ -11,6 +11,7 @@ from streams.core.chain import Chain
 from streams.core.facts import Account
 from streams.core.identity import STRONGEST_FIRST, Identity, interaction_key
 from streams.core.links import Link, weakest
+from streams.core.past import everything
 from streams.core.public import service_chain
 from streams.core.sealed import body_of, open_of
 from streams.core.states import CUSTOMER
@@ -71,7 +72,7 @@ def keys_of(identifier: str, kind: str, identity: Identity) -> list[tuple[str, s
 def account_of(value: bytes, now: int, rules: Rules) -> Account:
     """The chains of an encoded customer state, never earlier than it was last booked."""
     customer = CUSTOMER.decode(body_of(value))
-    return Account(customer.records, max(now, customer.as_of), rules)
+    return Account(everything(customer), max(now, customer.as_of), rules)
 
 
 def liveliest(account: Account) -> Chain | None:

@@ -15,6 +15,7 @@ from schemas.records import MomentOfTruth, Moved, ServiceChain
 from streams.core import states
 from streams.core.facts import Account
 from streams.core.identity import Identity
+from streams.core.past import everything
 from streams.core.public import service_chains
 from streams.core.sealed import body_of
 from streams.core.step import Output
@@ -295,7 +296,7 @@ def live(replay: Replay) -> dict[str, ServiceChain]:
     for shard in replay.stitch:
         for key, value in shard.state.items():
             customer = states.CUSTOMER.decode(body_of(value))
-            found |= {c.id: c for c in service_chains(key.decode(), Account(customer.records, customer.as_of, replay.rules))}
+            found |= {c.id: c for c in service_chains(key.decode(), Account(everything(customer), customer.as_of, replay.rules))}
     return found
 
 

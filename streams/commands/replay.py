@@ -17,6 +17,7 @@ from schemas.events import Event
 from schemas.sources import Source
 from streams.commands.files import Intake, opened, progress, reading, tell, writing
 from streams.core.facts import Account
+from streams.core.past import everything
 from streams.core.public import service_chains
 from streams.core.sealed import body_of
 from streams.core.states import CUSTOMER
@@ -87,5 +88,5 @@ def write_chains(path: Path, replay: Replay) -> None:
         for shard in replay.stitch:
             for key, encoded in sorted(shard.state.items()):
                 customer = CUSTOMER.decode(body_of(encoded))
-                for chain in service_chains(key.decode(), Account(customer.records, replay.now, replay.rules)):
+                for chain in service_chains(key.decode(), Account(everything(customer), replay.now, replay.rules)):
                     out.write(orjson.dumps(to_builtins(chain), option=orjson.OPT_APPEND_NEWLINE))

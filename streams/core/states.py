@@ -5,7 +5,7 @@ They are apart from the steps because those can be compiled, and what msgspec ma
 
 from typing import Final
 
-from msgspec import Struct, msgpack
+from msgspec import Raw, Struct, msgpack
 
 from schemas.events import AnyEvent
 from schemas.records import Interaction
@@ -46,16 +46,32 @@ class Refused(Struct, array_like=True, frozen=True):
     until: int
 
 
+class Past(Struct, array_like=True, gc=False):
+    """A closed chain that was put by (`streams.core.past`). ``names``: its interactions, and those they are linked to.
+
+    ``records``: its interactions, encoded as a list; what does not ask for them does not pay for them.
+    """
+
+    start: int
+    activity: int
+    closes_at: int
+    case_id: str
+    names: list[str]
+    records: Raw = Raw()
+
+
 class Customer(Struct, array_like=True, gc=False):
-    """One customer's interactions, and the instant their facts were last booked at."""
+    """One customer's interactions, and the instant their facts were last booked at. ``past``: closed chains, put by."""
 
     as_of: int
     records: list[Interaction]
     markers: list[Marker] = []
     refused: list[Refused] = []
+    past: list[Past] = []
 
 
 ASSEMBLED: Final = msgpack.Decoder(Assembled)
 BEGINNING: Final = msgpack.Decoder(Sent)
 CUSTOMER: Final = msgpack.Decoder(Customer)
+INTERACTIONS: Final = msgpack.Decoder(list[Interaction])
 ENCODE: Final = msgpack.Encoder().encode

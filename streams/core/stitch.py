@@ -1,7 +1,8 @@
 """Stage 2: an interaction joins its customer's chains; what that makes true is booked, what it makes untrue is retracted.
 
-Key: the customer. The state is the set of the customer's interactions, the instant of the last booking (`as_of`: facts can be
-recomputed from the state alone), markers of chains that were archived, and the interactions that were refused for coming after.
+Key: the customer. The state is the set of the customer's interactions, those of closed chains put by (`streams.core.past`), the
+instant of the last booking (`as_of`: facts can be recomputed from the state alone), markers of chains that were archived, and the
+interactions that were refused for coming after.
 """
 
 from collections import Counter
@@ -9,12 +10,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import json, msgpack
+from msgspec.structs import replace
 
 from schemas.records import Interaction, Late, Moved
 from streams.core import alerts, moments, public
 from streams.core.assemble import archived_from
 from streams.core.facts import Account, Differing
 from streams.core.identity import UNIT, readable, unescaped
+from streams.core.past import called_back, everything, put_by
 from streams.core.reading import Facts
 from streams.core.sealed import body_of, due_of, seal
 from streams.core.series import HELD, REFUSED
@@ -104,13 +107,19 @@ class Stitch:
             return False
         customer, _ = self.recall(key, old)
         gone = now - CHAIN_GAP - self.kept
-        return any(r.active_until <= gone for r in customer.records) or any(m.until <= now for m in customer.markers)
+        if any(r.active_until <= gone for r in customer.records) or any(m.until <= now for m in customer.markers):
+            return True
+        return any(past.closes_at + self.kept <= now for past in customer.past)
 
     def join(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int, wall: int) -> Change:
         """Interactions join the set; what has been in the table for long enough leaves it."""
         counts: dict[tuple[str, ...], int] = {}
         customer, before = self.recall(key, old)
         now = max(now, customer.as_of)
+        if customer.past:
+            back = called_back(customer, records, now - self.kept)
+            if back is not customer:
+                customer, before = back, Account(back.records, back.as_of, self.rules)
         taken = Taken(customer, self.kept)
         for x in records:
             taken.take(x)
@@ -135,18 +144,27 @@ class Stitch:
         if gone:
             kept = [r for r in kept if r.key not in gone]
             account = Account(kept, now, self.rules, account)
-        if not kept and not markers and not still:
+        value, due = self.remember(key, account, Customer(now, kept, markers, still, customer.past))
+        return Change(value=value, due=due, bookings=changes, archived=archived, outputs=tuple(outputs), counts=counts)
+
+    def remember(self, key: bytes, account: Account, customer: Customer) -> tuple[bytes | None, int]:
+        """Puts by what has closed; the encoded state, and the instant at which it is due. The state is gone where nothing is left."""
+        is_open = any(account.now < chain.closes_at for chain in account.chains)
+        put, staying = put_by(account, customer.records)
+        if put:
+            customer = replace(customer, records=staying, past=[*customer.past, *put])
+            account = Account(staying, account.now, self.rules, account)
+        ends = [chain.closes_at + self.kept for chain in account.chains] + [chain.closes_at + self.kept for chain in customer.past]
+        ends += [m.until for m in customer.markers] + [r.until for r in customer.refused]
+        if not ends:
             self.memo.pop(key, None)
-            return Change(value=None, bookings=changes, archived=archived, outputs=tuple(outputs), counts=counts)
-        closing = (c.closes_at + self.kept for c in account.chains)
-        due = min((account.due, *closing, *(m.until for m in markers), *(r.until for r in still)), default=NEVER)
-        customer = Customer(now, kept, markers, still)
-        is_open = any(now < chain.closes_at for chain in account.chains)
+            return None, NEVER
+        due = min(account.due, *ends)
         value = seal(due, ENCODE(customer), is_open=is_open, waiting=account.waiting() if is_open else ())
         if len(self.memo) >= MEMO:
             self.memo.clear()
         self.memo[key] = value, customer, account
-        return Change(value=value, due=due, bookings=changes, archived=archived, outputs=tuple(outputs), counts=counts)
+        return value, due
 
     def recall(self, key: bytes, old: bytes | None) -> tuple[Customer, Account]:
         """The decoded state and its account, from the memo if it holds exactly these bytes."""
@@ -159,8 +177,9 @@ class Stitch:
     def facts(self, value: bytes) -> Facts:
         """The facts that an encoded state stands for: the trial balance adds these up."""
         customer = CUSTOMER.decode(body_of(value))
-        total = Account(customer.records, customer.as_of, self.rules).total()
-        return total | dict(conserved(len(customer.records), len(customer.refused)))
+        records = everything(customer)
+        total = Account(records, customer.as_of, self.rules).total()
+        return total | dict(conserved(len(records), len(customer.refused)))
 
 
 def conserved(held: int, refused: int) -> list[Difference]:

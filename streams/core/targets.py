@@ -18,7 +18,8 @@ from msgspec import Struct, field, json
 
 from schemas.events import Channel
 
-COUNTING_RULES: Final = "2"
+COUNTING_RULES: Final = "3"
+"""Another number where counting changes, or where a state has what an older worker would not see: he is refused then."""
 WEIGHTS: Final = {"channel": 1, "team": 2, "queue": 4, "segment": 4}
 KINDS: Final = {"wait": "seconds", "hold": "seconds", "transfers": "count", "excessive_transfers": "count"}
 SECOND: Final = 1_000
