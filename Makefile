@@ -23,7 +23,7 @@ demo: $(STAMP) ## real Kafka, a worker and a simulated contact center, live (ARG
 	@$(BIN)/karar demo $(ARGS)
 
 test: $(STAMP) ## run every test; schemas, streams/core and streams/engine must be covered to 95 %
-	@$(BIN)/pytest --cov --cov-fail-under=95
+	@$(BIN)/python -m tests.together
 
 lint: $(STAMP) ## ruff, mypy --strict, the published schemas and the dashboard against the code
 	@$(BIN)/ruff check

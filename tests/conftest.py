@@ -13,7 +13,8 @@ from tests.world import exits, world  # noqa: F401 - likewise
 
 IN_CI: Final = os.environ.get("CI") == "true"
 ASKED_SEED: Final = os.environ.get("KARAR_TEST_SEED", "")
-SEED: Final = int(ASKED_SEED or random.SystemRandom().randrange(1 << 32))
+# Where two processes share a run (`tests.together`), who starts them draws.
+SEED: Final = int(ASKED_SEED or os.environ.setdefault("KARAR_TEST_DRAWN", str(random.SystemRandom().randrange(1 << 32))))
 ALLOWED_SKIP: Final = "shared data not found"
 
 # Hypothesis has a `ci` profile of its own, which would always try the same examples.

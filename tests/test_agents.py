@@ -74,7 +74,7 @@ def test_both_are_what_the_engine_asks_for() -> None:
     """The contract is `streams.engine.stage`; mypy holds the rest of it."""
     stages: list[Stage] = [stage(), StitchStage(Rules())]
 
-    assert [(s.rules, s.counting) for s in stages] == [("assemble-1", 1), (Rules().version, 2)]
+    assert [(s.rules, s.counting) for s in stages] == [("assemble-1", 1), (Rules().version, 3)]
     assert StitchStage(parse('[queues]\nA = "front"')).rules != Rules().version
 
 

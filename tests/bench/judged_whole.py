@@ -10,15 +10,17 @@ import pickle
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec import Struct, json, msgpack
+from msgspec import Struct, ValidationError, json, msgpack
 from msgspec.structs import replace
 
 from streams.core.facts import Account
 from streams.core.identity import readable
+from streams.core.past import everything
 from streams.core.sealed import body_of
 from streams.core.states import ASSEMBLED, CUSTOMER, ENCODE, Assembled, Customer
 from streams.core.targets import Rules
@@ -28,9 +30,6 @@ from tests.bench.judged import Verdict, reading, through
 from tests.bench.peers import whole_bare
 from tests.bench.peers.whole import SNAPSHOTS, Core
 from tests.bench.week import Sent, repeated
-
-AN_INTERACTION = 0x90 + len(Assembled.__struct_fields__)
-A_CUSTOMER = 0x90 + len(Customer.__struct_fields__)
 
 States = Mapping[bytes, bytes]
 
@@ -67,6 +66,14 @@ def digest(value: bytes) -> bytes:
     return blake2b(value, digest_size=12).digest()
 
 
+def state_of(key: bytes, body: bytes) -> Assembled | Customer:
+    """A state of either stage. ValueError: it is neither an interaction nor a customer."""
+    for decoder in ASSEMBLED, CUSTOMER:
+        with suppress(ValidationError):
+            return decoder.decode(body)
+    raise ValueError(f"{key!r}: neither an interaction nor a customer")
+
+
 def truth_of(states: States) -> Truth:
     """What encoded states say. ValueError: one of them is neither an interaction nor a customer."""
     interactions: dict[bytes, bytes] = {}
@@ -74,19 +81,15 @@ def truth_of(states: States) -> Truth:
     chains: dict[bytes, tuple[str, ...]] = {}
     rules = Rules()
     for key, value in states.items():
-        body = body_of(value)
-        if body[0] == AN_INTERACTION:
-            one = ASSEMBLED.decode(body)
+        one = state_of(key, body_of(value))
+        if isinstance(one, Assembled):
             interactions[key] = digest(ENCODE([one.sent_to, one.digest, one.until, one.events]))
-        elif body[0] == A_CUSTOMER:
-            customer = CUSTOMER.decode(body)
-            records = sorted((replace(record, version=0) for record in customer.records), key=lambda record: record.key)
-            customers[key] = digest(ENCODE([records, customer.markers, customer.refused]))
-            for chain in Account(records, customer.as_of, rules).chains:
+        else:
+            records = sorted((replace(record, version=0) for record in everything(one)), key=lambda record: record.key)
+            customers[key] = digest(ENCODE([records, one.markers, one.refused]))
+            for chain in Account(records, one.as_of, rules).chains:
                 contacts = (reading.record.key.partition("\x1f")[2] for reading in chain.readings)
                 chains[readable(chain.id).encode()] = tuple(sorted(contacts))
-        else:
-            raise ValueError(f"{key!r}: neither an interaction nor a customer")
     return Truth(interactions, customers, chains)
 
 

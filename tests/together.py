@@ -1,0 +1,44 @@
+"""`make test`: what is marked slow, test after test, and beside it, in a process of its own, what only computes; then their coverage.
+
+What is slow waits for Kafka and workers most of the time. What the other process says is printed when both have ended.
+"""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Final
+
+BIN: Final = Path(sys.executable).parent
+SHARE: Final = 95
+"""Per cent of what must be right to the last count; pyproject.toml says what that is."""
+
+
+def pytest(name: str, chosen: str) -> tuple[list[str], dict[str, str]]:
+    """The command that runs some of the tests, and its environment."""
+    command = [str(BIN / "pytest"), "-m", chosen, "--cov", "--cov-report=", *sys.argv[1:]]
+    return command, {**os.environ, "COVERAGE_FILE": f".coverage.{name}"}
+
+
+def main() -> int:
+    """Exit status 0 where both have passed, and enough is covered; else that of the first that has not."""
+    os.environ.setdefault("KARAR_TEST_DRAWN", str(random.SystemRandom().randrange(1 << 32)))
+    for stale in Path().glob(".coverage.*"):
+        stale.unlink()
+    (slow, slowly), (quick, quickly) = pytest("slow", "slow"), pytest("quick", "not slow")
+    with TemporaryFile() as said, subprocess.Popen(quick, env=quickly, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as beside:
+        first = subprocess.run(slow, env=slowly, check=False).returncode
+        second = beside.wait()
+        said.seek(0)
+        sys.stdout.write(said.read().decode(errors="replace"))
+        sys.stdout.flush()
+    coverage = str(BIN / "coverage")
+    subprocess.run([coverage, "combine", "--quiet"], check=True)
+    covered = subprocess.run([coverage, "report", f"--fail-under={SHARE}"], check=False).returncode
+    return first or second or covered
+
+
+if __name__ == "__main__":
+    sys.exit(main())
