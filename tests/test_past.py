@@ -109,6 +109,28 @@ def test_what_is_near_comes_back_together() -> None:
     assert [len(customer_of(books).records), len(customer_of(books).past)] == [3, 0]
 
 
+def test_a_large_state_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is put by takes more room, and a state that fits no record would stop its customer."""
+    books = Books()
+    books.take(*record(TALK), now=instant(60))
+    assert books.value is not None
+    monkeypatch.setattr(stitch, "LARGE", len(body_of(books.value)))
+    books.take(now=instant(60 + DAY))
+
+    assert [len(customer_of(books).records), len(customer_of(books).past)] == [1, 0]
+
+
+def test_what_cannot_be_put_by_when_it_closes_is_when_what_is_near_has_closed() -> None:
+    """A closed chain beside an open case stays until the case has closed as well; then both go."""
+    books = Books()
+    books.take(*record(TALK), *record(call("case", phone="1", case_id="K").queued(DAY, "A").ended(DAY + 9)), now=instant(DAY + 9))
+    books.take(now=instant(2 * DAY))
+    assert [len(customer_of(books).records), len(customer_of(books).past)] == [2, 0]
+    books.take(*record(call("more", phone="1").queued(33 * DAY, "A")), now=instant(33 * DAY))
+
+    assert [len(customer_of(books).records), len(customer_of(books).past)] == [1, 2]
+
+
 def test_it_leaves_the_table_when_its_time_is_over() -> None:
     """As any chain: its facts go to the archive, and a marker stays."""
     books = Books()

@@ -47,16 +47,16 @@ class Refused(Struct, array_like=True, frozen=True):
 
 
 class Past(Struct, array_like=True, gc=False):
-    """A closed chain that was put by (`streams.core.past`). ``names``: its interactions, and those they are linked to.
+    """A closed chain that was put by (`streams.core.past`). ``keys``: of its interactions; ``linked``: to what these are linked.
 
-    ``records``: its interactions, encoded as a list; what does not ask for them does not pay for them.
+    ``records``: its interactions without their keys, encoded as a list; who does not ask for them does not pay for them.
     """
 
     start: int
     activity: int
-    closes_at: int
     case_id: str
-    names: list[str]
+    keys: list[str]
+    linked: list[str]
     records: Raw = Raw()
 
 

@@ -17,7 +17,7 @@ from streams.core import alerts, moments, public
 from streams.core.assemble import archived_from
 from streams.core.facts import Account, Differing
 from streams.core.identity import UNIT, readable, unescaped
-from streams.core.past import called_back, everything, put_by
+from streams.core.past import called_back, closes_at, everything, put_by
 from streams.core.reading import Facts
 from streams.core.sealed import body_of, due_of, seal
 from streams.core.series import HELD, REFUSED
@@ -26,6 +26,8 @@ from streams.core.step import DEAD_LETTERS, NEVER, TOO_LATE, Change, Difference,
 from streams.core.targets import CHAIN_GAP, KEPT, Rules
 
 MEMO: Final = 512
+LARGE: Final = 400_000
+"""A state of so many bytes is left as it is: what is put by takes some more room, and a state that fits no record stops its customer."""
 
 
 MOVED_FIELDS: Final = len(Moved.__struct_fields__)
@@ -109,17 +111,18 @@ class Stitch:
         gone = now - CHAIN_GAP - self.kept
         if any(r.active_until <= gone for r in customer.records) or any(m.until <= now for m in customer.markers):
             return True
-        return any(past.closes_at + self.kept <= now for past in customer.past)
+        return any(r.until <= now for r in customer.refused) or any(closes_at(past) + self.kept <= now for past in customer.past)
 
     def join(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int, wall: int) -> Change:
         """Interactions join the set; what has been in the table for long enough leaves it."""
         counts: dict[tuple[str, ...], int] = {}
         customer, before = self.recall(key, old)
         now = max(now, customer.as_of)
-        if customer.past:
-            back = called_back(customer, records, now - self.kept)
-            if back is not customer:
-                customer, before = back, Account(back.records, back.as_of, self.rules)
+        was = customer.past
+        if was:
+            customer = called_back(customer, records, now - self.kept)
+            if customer.past is not was:
+                before = Account(customer.records, customer.as_of, self.rules)
         taken = Taken(customer, self.kept)
         for x in records:
             taken.take(x)
@@ -144,23 +147,31 @@ class Stitch:
         if gone:
             kept = [r for r in kept if r.key not in gone]
             account = Account(kept, now, self.rules, account)
-        value, due = self.remember(key, account, Customer(now, kept, markers, still, customer.past))
+        closed = customer.past is not was or min([chain.closes_at for chain in differing.new], default=NEVER) <= now
+        value, due = self.remember(key, account, Customer(now, kept, markers, still, customer.past), closed=closed)
         return Change(value=value, due=due, bookings=changes, archived=archived, outputs=tuple(outputs), counts=counts)
 
-    def remember(self, key: bytes, account: Account, customer: Customer) -> tuple[bytes | None, int]:
-        """Puts by what has closed; the encoded state, and the instant at which it is due. The state is gone where nothing is left."""
+    def remember(self, key: bytes, account: Account, customer: Customer, *, closed: bool) -> tuple[bytes | None, int]:
+        """The encoded state, and the instant at which it is due; the state is gone where nothing is left.
+
+        ``closed``: whether there may be chains to put by. A state that is large already does not grow by that.
+        """
         is_open = any(account.now < chain.closes_at for chain in account.chains)
-        put, staying = put_by(account, customer.records)
-        if put:
-            customer = replace(customer, records=staying, past=[*customer.past, *put])
-            account = Account(staying, account.now, self.rules, account)
-        ends = [chain.closes_at + self.kept for chain in account.chains] + [chain.closes_at + self.kept for chain in customer.past]
+        waiting = account.waiting() if is_open else ()
+        ends = [chain.closes_at + self.kept for chain in account.chains] + [closes_at(past) + self.kept for past in customer.past]
         ends += [m.until for m in customer.markers] + [r.until for r in customer.refused]
         if not ends:
             self.memo.pop(key, None)
             return None, NEVER
         due = min(account.due, *ends)
-        value = seal(due, ENCODE(customer), is_open=is_open, waiting=account.waiting() if is_open else ())
+        body = ENCODE(customer)
+        if closed and len(body) < LARGE:
+            put, staying = put_by(account, customer.records)
+            if put:
+                customer = replace(customer, records=staying, past=[*customer.past, *put])
+                account = Account(staying, account.now, self.rules, account)
+                body = ENCODE(customer)
+        value = seal(due, body, is_open=is_open, waiting=waiting)
         if len(self.memo) >= MEMO:
             self.memo.clear()
         self.memo[key] = value, customer, account
