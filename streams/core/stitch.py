@@ -104,14 +104,13 @@ class Stitch:
         return self.join(key, old, records, now, wall)
 
     def is_ripe(self, key: bytes, old: bytes, now: int) -> bool:
-        """Whether some of a customer's state may be due to leave the table."""
+        """Whether some of a customer's state is due to leave the table."""
         if now < due_of(old):
             return False
-        customer, _ = self.recall(key, old)
-        gone = now - CHAIN_GAP - self.kept
-        if any(r.active_until <= gone for r in customer.records) or any(m.until <= now for m in customer.markers):
-            return True
-        return any(r.until <= now for r in customer.refused) or any(closes_at(past) + self.kept <= now for past in customer.past)
+        customer, account = self.recall(key, old)
+        ends = [chain.closes_at for chain in account.chains] + [closes_at(past) for past in customer.past]
+        ends = [end + self.kept for end in ends] + [m.until for m in customer.markers] + [r.until for r in customer.refused]
+        return min(ends, default=NEVER) <= now
 
     def join(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int, wall: int) -> Change:
         """Interactions join the set; what has been in the table for long enough leaves it."""
