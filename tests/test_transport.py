@@ -262,6 +262,12 @@ async def test_a_worker_that_stops_in_a_rebalance_opens_nothing_and_closes_conne
     assert [task for task in worker.engine.tasks.values() if not task.done()] == []
 
 
+async def test_topics_that_kafka_did_not_know_of_are_asked_for_again_soon() -> None:
+    """A group whose leader saw none has nothing until then: a worker that joined a Kafka that was starting held up all for minutes."""
+    async with working(memory(), stage()) as worker:
+        assert worker.app.conf.consumer_metadata_max_age_ms <= 10_000
+
+
 async def test_a_join_that_is_answered_is_a_lease() -> None:
     """What the coordinator confirms reaches the lease: a new member has lost what it had, and holds what it is given."""
     async with working(memory(), stage()) as worker:
