@@ -69,7 +69,9 @@ def turns(hosts: Sequence[Contender], number: int) -> list[Contender]:
 
 def measured(of: Workload, given: Namespace, broker: Broker, every: dict[str, Any]) -> None:
     """Lets the hosts of a workload take turns, and writes what came of it after each round."""
-    hosts = [one for one in of.hosts if any(word in name_of(one) for word in given.only.split(","))]
+    hosts = [one for one in of.hosts if any(word.lower() in name_of(one).lower() for word in given.only.split(","))]
+    if not hosts:
+        raise SystemExit(f"{of.name}: no host is left of {[name_of(one) for one in of.hosts]}; left out: {of.left_out or 'none'}")
     told = {"events": given.events, "rounds": given.rounds, "latency rounds": given.latency_rounds, "seconds": given.seconds}
     found = every[of.name] = {
         "machine": machine() | {"Kafka": broker.version}, "asked": told | {"partitions": of.partitions}, "left out": of.left_out,

@@ -253,7 +253,7 @@ def found_before(into: Path) -> dict[str, Any]:
 
 def written(every: Mapping[str, Any], into: Path) -> None:
     """Writes all of it."""
-    (into / "docs").mkdir(exist_ok=True)
+    (into / "docs").mkdir(parents=True, exist_ok=True)
     (into / "results.json").write_text(json.dumps(every, indent=1, ensure_ascii=False) + "\n", "utf-8")
     (into / "RESULTS.md").write_text(page(every), "utf-8")
     for name, found in every.items():
