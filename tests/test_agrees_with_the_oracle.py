@@ -165,6 +165,7 @@ def replayed(events: Iterable[Event], now: int, partitions: int) -> Replay:
 
 
 @pytest.mark.slow
+@pytest.mark.computes
 @pytest.mark.parametrize("name", SETS)
 def test_net_totals_are_those_of_the_oracle_in_any_order_of_arrival(name: str, seed: int) -> None:
     """Duplicates, disorder and late events need no special case: they are set union, and the difference comes out exact."""
@@ -186,6 +187,7 @@ def slot_of(slot: str) -> tuple[object, ...]:
 
 
 @pytest.mark.slow
+@pytest.mark.computes
 def test_every_type_of_event_met_every_state() -> None:
     """What was compared above has seen every pair (event type, state of the interaction)."""
     seen: set[tuple[str, str]] = set()

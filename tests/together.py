@@ -1,4 +1,4 @@
-"""`make test`: what is marked slow, test after test, and beside it, in a process of its own, what only computes; then their coverage.
+"""`make test`: what is slow and waits, test after test, and beside it, in a process of its own, what only computes; then their coverage.
 
 What is slow waits for Kafka and workers most of the time. What the other process says is printed when both have ended.
 """
@@ -27,7 +27,7 @@ def main() -> int:
     os.environ.setdefault("KARAR_TEST_DRAWN", str(random.SystemRandom().randrange(1 << 32)))
     for stale in Path().glob(".coverage.*"):
         stale.unlink()
-    (slow, slowly), (quick, quickly) = pytest("slow", "slow"), pytest("quick", "not slow")
+    (slow, slowly), (quick, quickly) = pytest("slow", "slow and not computes"), pytest("quick", "not slow or computes")
     with TemporaryFile() as said, subprocess.Popen(quick, env=quickly, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as beside:
         first = subprocess.run(slow, env=slowly, check=False).returncode
         second = beside.wait()
