@@ -44,9 +44,9 @@ class Place:
             outputs=dict.fromkeys(("out", "dead"), n),
         )  # fmt: skip
 
-    async def publish(self, *numbers: int, partition: int = 0, keys: int = 1) -> None:
+    async def publish(self, *numbers: int, partition: int = 0, keys: int = 1, compression: str | None = None) -> None:
         """Events, each of one of so many keys."""
-        producer = AIOKafkaProducer(bootstrap_servers=self.settings.broker)
+        producer = AIOKafkaProducer(bootstrap_servers=self.settings.broker, compression_type=compression)
         await producer.start()
         try:
             rows = [(b"k%d" % (n % keys), b'{"i":%d}' % n) for n in numbers]

@@ -83,6 +83,17 @@ async def test_a_changelog_without_a_leader_loses_nothing(kafka: str, exits: lis
     await at.check(Counter(range(20)))
 
 
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
+async def test_publishers_may_compress(kafka: str, compression: str) -> None:
+    """With all that Kafka knows: who publishes decides that, and sees no error if a worker cannot read it."""
+    at = await place(kafka)
+    await at.publish(*range(50), compression=compression)
+    async with running(at) as worker:
+        await worker.counted(50)
+
+    await at.check(Counter(range(50)))
+
+
 # -- What others do to the topics --------------------------------------------------------------------------------------
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import CommitFailedError, NotLeaderForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import CommitFailedError, CorruptRecordException, NotLeaderForPartitionError, OffsetOutOfRangeError
 
+from streams.engine import transport as transport_module
 from streams.engine.engine import Engine
 from streams.engine.transport import BUSY_BYTES, BUSY_WAIT_MS, FETCH_WAIT_MS
 from tests.cluster import Cluster, MemoryKafka, in_memory
@@ -139,6 +140,40 @@ async def test_a_fetch_that_fails_in_the_middle_loses_nothing(error: BaseExcepti
             await worker.applied()
 
     assert sent(kafka.cluster) == Counter(range(300))
+
+
+async def test_what_cannot_be_read_again_and_again_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A batch that is broken, say: who tried it without a pause would fill the log, and keep a core busy. What has gone by is forgotten."""
+    monkeypatch.setattr(transport_module, "RETRY_SECONDS", 0)
+    caplog.set_level("INFO", transport_module.__name__)
+    kafka = memory()
+    async with working(kafka, stage()) as worker:
+        await worker.opened(0, 1)
+        for turn in range(2):
+            for _ in range(3):
+                worker.fault(cut(CorruptRecordException("a batch")))
+            publish(kafka.cluster, *range(turn * 100, (turn + 1) * 100))
+            await worker.applied()
+
+    told = [(record.levelname, record.getMessage()) for record in caplog.records if "batch" in record.getMessage()]
+    assert [level for level, _ in told] == ["INFO", "ERROR", "ERROR"] * 2
+    assert told[1][1] == "Kafka cannot be read: CorruptRecordException('a batch'); tried again every 0 s"
+    assert sent(kafka.cluster) == Counter(range(200))
+
+
+async def test_who_cannot_read_waits_and_can_be_stopped(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """However long it is until the next try."""
+    monkeypatch.setattr(transport_module, "RETRY_SECONDS", 3_600)
+    kafka = memory()
+    async with working(kafka, stage()) as worker:
+        await worker.opened(0, 1)
+        for _ in range(3):
+            worker.fault(cut(CorruptRecordException("a batch")))
+        publish(kafka.cluster, *range(100))
+        await until(lambda: "Kafka cannot be read" in caplog.text)
+
+    assert len(worker.member._fetcher.faults) == 1  # noqa: SLF001 - aiokafka's name
+    assert sent(kafka.cluster) == Counter()
 
 
 async def test_records_that_are_lost_on_the_way_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,7 @@ for one record as for a hundred. After a fetch that brought nothing it answers a
 FETCH_SECONDS: Final = 0.2
 """Records that were fetched before their partition was resumed wake nobody."""
 LOOK_SECONDS: Final = 0.05
+RETRY_SECONDS: Final = 1
 
 Fetched = dict[TP, tuple[int, int, list[Any]]]
 
@@ -80,6 +81,7 @@ class Thread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.starts: dict[TP, int] = {}
+        self.failure = ""
 
     async def _fetch_records(self, consumer: Any, active: Any, timeout: float | None = None, max_records: int | None = None) -> Any:  # noqa: ASYNC109 - the driver's
         """Records with the positions before and behind them; a position that moved without a record moves on as well.
@@ -95,8 +97,8 @@ class Thread(driver.AIOKafkaConsumerThread):
             return {}
         except (KeyError, KafkaError) as error:
             # aiokafka: a partition left while its records were handed out, or it cannot be read: positions are in doubt.
-            log.info("a fetch was cut short: %r", error)
             self.delivery.in_doubt = True
+            await self.cut_short(error)
             return {}
         except BaseException:
             self.delivery.in_doubt = True
@@ -111,8 +113,19 @@ class Thread(driver.AIOKafkaConsumerThread):
             if tp in behind and (behind[tp] != start or tp in records)
         }
         self.starts |= {tp: behind[tp] for tp in fetched}
+        if fetched:
+            self.failure = ""
         pace(consumer._fetcher, busy=bool(fetched))
         return fetched
+
+    async def cut_short(self, error: Exception) -> None:
+        """What comes again before anything was read does not pass by itself: it is told as an error, and no longer tried at once."""
+        last, self.failure = self.failure, repr(error)
+        if last != self.failure:
+            log.info("a fetch was cut short: %r", error)
+            return
+        log.error("Kafka cannot be read: %r; tried again every %d s", error, RETRY_SECONDS)
+        await asyncio.sleep(RETRY_SECONDS)
 
     async def seek_to(self, tp: TP, position: int) -> None:
         """Reads on from there."""
