@@ -2,8 +2,8 @@
 
 import re
 from bisect import insort
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Protocol
 
 from msgspec import to_builtins
 
@@ -86,6 +86,19 @@ def told(customer: str, chain: Chain, now: int) -> Told:
     return record | {"why": why(links_of(chain))}
 
 
+class States(Protocol):
+    """Encoded states by key."""
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """The state of a key."""
+
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
+        """All keys with their states."""
+
+    def copy(self) -> "States":
+        """The same, apart from what becomes of these."""
+
+
 class Ranking:
     """The first chains of many by one order, found piece by piece; ``read`` counts the customers that were looked at."""
 
@@ -94,13 +107,10 @@ class Ranking:
         self.best: list[tuple[tuple[float, str], str, Chain, int]] = []
         self.read = 0
 
-    def look(self, states: Mapping[bytes, bytes], now: int) -> Iterator[None]:
-        """Looks through states that may change meanwhile; between pieces the caller may do something else."""
+    def look(self, states: States, now: int) -> Iterator[None]:
+        """Looks through states as they are at the beginning; between pieces the caller may do something else, and they may change."""
         effort = 0
-        for key in list(states):
-            value = states.get(key)
-            if value is None:
-                continue
+        for key, value in states.copy().items():
             effort += 1
             if not self.only_open or open_of(value):
                 self.take(key.decode(), account_of(value, now, self.rules))

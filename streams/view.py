@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from streams.app import STITCH
+from streams.chains import States
 from streams.engine.engine import Engine, Progress
 from streams.engine.ledger import Served
 from streams.engine.murmur import partition_of
@@ -35,7 +36,7 @@ class EngineView:
         """The newest now of the shards that count; the wall clock where there is none."""
         return max((s.now() for s in self.engine.shards.values() if s.spec.name == STITCH), default=wall())
 
-    def states(self) -> Mapping[str, Mapping[bytes, bytes]]:
+    def states(self) -> Mapping[str, States]:
         """The encoded states of the customers held here, by shard."""
         return {s.name: s.store.values for s in self.engine.shards.values() if s.spec.name == STITCH}
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from streams.asked import RefusalError, check_access, check_head, check_parameters, choice, number, takes_gzip, wants_openmetrics
-from streams.chains import SORTS, Ranking, account_of, keys_of, liveliest, told
+from streams.chains import SORTS, Ranking, States, account_of, keys_of, liveliest, told
 from streams.core.identity import STRONGEST_FIRST, Identity
 from streams.core.targets import Rules
 from streams.doors import Doors
@@ -100,7 +100,7 @@ class View(Protocol):
     def now(self) -> int:
         """The instant (ms) that everything is told for."""
 
-    def states(self) -> Mapping[str, Mapping[bytes, bytes]]:
+    def states(self) -> Mapping[str, States]:
         """The encoded states of the customers held here, by shard."""
 
     def partition_of(self, key: bytes) -> str:
@@ -224,7 +224,7 @@ class Site:
         for name, key in keys_of(identifier, kind, identity):
             shard = self.view.partition_of(key.encode())
             tried.append({"kind": name, "shard": shard, "here": shard in states})
-            if (value := states.get(shard, {}).get(key.encode())) is None:
+            if (held := states.get(shard)) is None or (value := held.get(key.encode())) is None:
                 continue
             account = account_of(value, self.view.now(), self.pages.rules)
             if every:

@@ -120,7 +120,7 @@ def test_whoever_has_no_identifier_is_asked_for_by_source_and_id() -> None:
 
 @pytest.mark.parametrize("only_open", [False, True])
 def test_a_search_goes_piece_by_piece_over_states_that_change(*, only_open: bool) -> None:
-    """A few chains are read at a time; what left the table meanwhile is passed over."""
+    """A few chains are read at a time; they are those that there were when it began."""
     replay = replayed(*(call(f"c{n}", phone=str(n)).queued(n, "A") for n in range(5 * PIECE)))
     replay.finish(instant(HOUR))
     states, ranking, pieces = replay.stitch[0].state, Ranking("start", 3, Rules(), only_open=only_open), 0
@@ -129,8 +129,8 @@ def test_a_search_goes_piece_by_piece_over_states_that_change(*, only_open: bool
         if pieces == 1:
             states.clear()
 
-    assert (pieces, ranking.read) == (1, PIECE)
-    assert [chain["id"] for chain in ranking.told()] == [f"pbx/c{n}" for n in range(PIECE - 1, PIECE - 4, -1)]
+    assert (pieces, ranking.read) == (5, 5 * PIECE)
+    assert [chain["id"] for chain in ranking.told()] == [f"pbx/c{n}" for n in range(5 * PIECE - 1, 5 * PIECE - 4, -1)]
 
 
 @pytest.mark.parametrize(

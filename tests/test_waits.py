@@ -1,44 +1,76 @@
 """Who waits since when: whatever comes and goes, what is served is the earliest of each series."""
 
+import json
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.waits import Waiting
+from streams.engine import waits as waits_module
+from streams.engine.values import Values
+from streams.engine.waits import Waiting, Waits
 
-KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])
-WAITS = st.dictionaries(st.sampled_from(["sales", "claims", "doors"]), st.integers(0, 5), max_size=3)
+KEYS = st.sampled_from([b"%d" % n for n in range(12)])
+WAITS = st.dictionaries(st.sampled_from(["sales", "claims", "doors"]), st.integers(0, 9), max_size=3)
+Said = dict[str, int]
 
 
-@given(st.lists(st.dictionaries(KEYS, WAITS, min_size=1), max_size=12))
-def test_the_earliest_of_each_series_is_served(turns: list[dict[bytes, dict[str, int]]]) -> None:
+def read(value: bytes) -> Waits:
+    """A value says in JSON who waits."""
+    return list(json.loads(value).items())
+
+
+def told(values: Values, waiting: Waiting, rows: dict[bytes, Said | None]) -> Said:
+    """What is served when these keys say something else; None is gone."""
+    for key, said in rows.items():
+        values.put(key, values.get(key), json.dumps(said).encode() if said is not None else None)
+    return waiting.take(rows, values, read)
+
+
+def expected(values: Values) -> Said:
     """Against all that is known, looked at anew."""
-    waiting, earliest, known = Waiting(), dict[str, int](), dict[bytes, dict[str, int]]()
-    for rows in turns:
-        waiting.take({key: list(waits.items()) for key, waits in rows.items()}, earliest)
-        known |= rows
-        expected: dict[str, int] = {}
-        for waits in known.values():
-            for series, since in waits.items():
-                expected[series] = min(since, expected.get(series, since))
+    found: Said = {}
+    for key in values:
+        for series, since in read(values[key]):
+            found[series] = min(since, found.get(series, since))
+    return found
 
-        assert earliest == expected
-        assert waiting.since.keys() == expected.keys()
-        assert {key for key, names in waiting.names.items() if names} == {key for key, waits in known.items() if waits}
+
+@given(st.sampled_from([1, 2, 256]), st.lists(st.dictionaries(KEYS, WAITS | st.none(), min_size=1), max_size=12), st.integers(0, 11))
+def test_the_earliest_of_each_series_is_served(few: int, turns: list[dict[bytes, Said | None]], opened: int) -> None:
+    """However few are known by name, and also where a shard has been opened in between."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(waits_module, "FEW", few)
+        waiting, values = Waiting(), Values()
+        for number, rows in enumerate(turns):
+            if number == opened:
+                waiting = Waiting()
+                assert waiting.take_all(values, read) == expected(values)
+
+            assert told(values, waiting, rows) == expected(values)
+            assert waiting.since.keys() == expected(values).keys()
+            assert waiting.beyond.keys() <= waiting.since.keys()
+            known = {(key, series) for series, held in waiting.since.items() for key in held}
+            assert known == {(key, series) for key, names in waiting.names.items() for series in names}
+            assert all(len(held) < 2 * few for held in waiting.since.values())
+
+
+def test_of_many_who_wait_few_are_known_by_name() -> None:
+    """Those who have waited longest, and the next ones when these have gone."""
+    waiting, values = Waiting(), Values()
+    many = {b"%d" % n: {"sales": n} for n in range(2_000)}
+    assert told(values, waiting, {**many}) == {"sales": 0}
+    assert len(waiting.names) < 2 * waits_module.FEW
+
+    for first in range(0, 2_000, 100):
+        left = {"sales": first + 100} if first < 1_900 else {}
+        assert told(values, waiting, dict.fromkeys(list(many)[first : first + 100])) == left
+    assert (waiting.names, waiting.beyond) == ({}, {})
 
 
 def test_those_who_wait_alike_share_their_names() -> None:
-    """A hundred thousand who wait in the same queue take one tuple."""
+    """All who wait in the same queue take one tuple."""
     waiting = Waiting()
-    waiting.take({b"a": [("sales", 1)], b"b": [("sales", 2)]}, {})
+    told(Values(), waiting, {b"a": {"sales": 1}, b"b": {"sales": 2}})
 
     assert waiting.names[b"a"] is waiting.names[b"b"]
-
-
-def test_only_who_waits_or_has_waited_is_looked_up() -> None:
-    """Of a key that is gone, that it waits no more."""
-    waiting = Waiting()
-    waiting.take({b"a": [("sales", 1)], b"b": [("sales", 2)]}, {})
-
-    found = waiting.find([b"a", b"b", b"c", b"d"], {b"a": b"x", b"c": b"y"}, lambda value: [("sales", 3)] if value == b"x" else ())
-
-    assert found == {b"a": [("sales", 3)], b"b": ()}

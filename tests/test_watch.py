@@ -178,13 +178,15 @@ async def test_a_state_that_cannot_be_read_shows_in_the_trial_balance(world: Wor
     await world.opened(0)
     await world.give(1, 2)
     shard = world.engine.shards["count", 0]
-    shard.store.values[b"spoilt"] = bytes(HEADER) + b"{"
-    shard.store.values[b"k"] = bytes(HEADER) + b"{"
+    values = shard.store.values
+    values.put(b"spoilt", None, bytes(HEADER) + b"{")
+    values.put(b"k", values[b"k"], bytes(HEADER) + b"{")
     await balance_all(world.engine)
 
     assert "a state cannot be read: " in caplog.text
     assert "count-0: the trial balance is not 0: events_counted +2" in caplog.text
-    shard.store.values.clear()
+    for key, value in list(values.items()):
+        values.put(key, value, None)
 
 
 # -- The worker's own series -------------------------------------------------------------------------------------------

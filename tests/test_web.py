@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from yarl import URL
 
 from schemas.events import Event
+from streams.chains import States
 from streams.core.identity import Identity
 from streams.core.series import joined
 from streams.core.targets import Rules
@@ -92,7 +93,7 @@ class Worker:
         """The instant that everything is told for."""
         return self.replay.now
 
-    def states(self) -> Mapping[str, Mapping[bytes, bytes]]:
+    def states(self) -> Mapping[str, States]:
         """The encoded states of the customers held here."""
         return {shard: self.replay.stitch[n].state for n, shard in enumerate(self.replay.ledgers) if shard in self.held}
 

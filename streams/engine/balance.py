@@ -11,6 +11,7 @@ from streams.engine.ledger import SEPARATOR
 from streams.engine.shard import Shard
 from streams.engine.stage import Place, Stage
 from streams.engine.takeover import is_shared
+from streams.engine.values import Values
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ PIECE_SECONDS: Final = 0.005
 NAMED: Final = 20
 
 
-async def live(stage: Stage, values: Mapping[bytes, bytes], rest: float = 0.0) -> Counter[Place]:
+async def live(stage: Stage, values: Values, rest: float = 0.0) -> Counter[Place]:
     """What all states together stand for, in pieces of some milliseconds, each followed by a ``rest`` (seconds) for others.
 
     A state that cannot be read stands for nothing, and so shows as a difference.
@@ -41,7 +42,7 @@ async def live(stage: Stage, values: Mapping[bytes, bytes], rest: float = 0.0) -
 async def draw(shard: Shard, rest: float) -> dict[Place, int]:
     """The trial balance of a shard that goes on meanwhile: of one moment, at which what is folded is in its books as well."""
     shard.book()
-    values, expected = dict(shard.store.values), shard.ledger.net_live_all()
+    values, expected = shard.store.values.copy(), shard.ledger.net_live_all()
     return shard.ledger.compared(expected, await live(shard.stage, values, rest))
 
 

@@ -25,6 +25,7 @@ class Books:
         """Reads the changelog from where the consumer stands up to ``end``."""
         own: dict[bytes, bytes] = {}
         await read(consumer, changelog, end, lambda records: self.store.load(records, RESERVED, own), progress)
+        self.store.loaded()
         for key, value in own.items():
             self.recall(key, value)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from streams.engine.murmur import partition_of
 from streams.engine.stage import Change, Outgoing, Record
 from streams.engine.store import Store
+from streams.engine.values import Values
 
 LONGEST_VALUE: Final = 900_000
 """A state or an output larger than this is not written: what led to it becomes a dead letter."""
@@ -55,7 +56,7 @@ class Sum:
         self.size = 0
 
 
-def step_all(groups: Mapping[bytes, Sequence[Any]], values: Mapping[bytes, bytes], step: Step, now: int) -> list[Stepped]:
+def step_all(groups: Mapping[bytes, Sequence[Any]], values: Values, step: Step, now: int) -> list[Stepped]:
     """Steps every key that records belong to; nothing is changed by it. TooLargeError: something would not fit a record."""
     stepped: list[Stepped] = []
     for key, records in groups.items():
@@ -132,6 +133,6 @@ def size_of(records: Iterable[Record]) -> int:
     return size
 
 
-def states_of(keys: Iterable[bytes], values: Mapping[bytes, bytes]) -> list[Row]:
+def states_of(keys: Iterable[bytes], values: Values) -> list[Row]:
     """The values of keys as they stand, as rows of a changelog; of one that is gone a tombstone."""
     return [(key, values.get(key), None, ()) for key in keys]

@@ -101,7 +101,7 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
         await recount(shard)
     elif shard.rules.recount:
         due_now(shard)
-    shard.show_waiting(shard.waits_of(shard.store.values))
+    shard.ledger.served.waiting = shard.waiting.take_all(shard.store.values, shard.stage.waiting)
 
 
 async def read_state(shard: Shard, consumer: AIOKafkaConsumer, changelog: TopicPartition) -> Books:

@@ -26,7 +26,7 @@ from streams.engine.stage import Batch, Outgoing, Record
 from streams.engine.store import NEVER, Store
 from streams.engine.takeover import CLOCK, ENCODE, POSITION, RULES, Position, Rules
 from streams.engine.topics import Topic
-from streams.engine.waits import Waiting, Waits
+from streams.engine.waits import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -282,12 +282,12 @@ class Shard:
         done, self.pending = self.pending, Pending()
         positions = dict(self.positions)
         batches, taken = self.build(done)
-        waiting = self.waits_of(done.dirty)
+        waiting = self.waiting.take(done.dirty, self.store.values, self.stage.waiting)
         async with asyncio.timeout(COMMIT_SECONDS):
             await self.writer.commit(batches)
         self.committed, self.committed_at = positions, time.monotonic()
         self.publish(done, taken)
-        self.show_waiting(waiting)
+        self.ledger.served.waiting = waiting
         self.meters.commit.observe(time.monotonic() - started)
 
     def build(self, done: Pending) -> tuple[list[tuple[str, int, BatchBuilder]], list[Taken]]:
@@ -330,16 +330,6 @@ class Shard:
                     log.exception("%s: what has committed to %s could not be told", self.name, name)
         for records in done.arrivals:
             self.meters.lag.observe(self.spec.name, now, records)
-
-    def waits_of(self, keys: Iterable[bytes]) -> dict[bytes, Waits]:
-        """Who waits since when, by key, from the front of encoded values."""
-        return self.waiting.find(keys, self.store.values, self.stage.waiting)
-
-    def show_waiting(self, rows: Mapping[bytes, Waits]) -> None:
-        """Since when somebody waits, by series."""
-        earliest = dict(self.ledger.served.waiting)  # why: whoever renders the other reads it meanwhile
-        self.waiting.take(rows, earliest)
-        self.ledger.served.waiting = earliest
 
     async def idle(self) -> None:
         """Waits until there may be something to do: a slice, a due time, a birth that is over."""

@@ -1,16 +1,19 @@
 """The state of one shard: encoded values by key, and the keys by the instant at which they want to be stepped again."""
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Final
 
 from streams.engine.stage import Record
+from streams.engine.values import Values
 
 NEVER: Final = 1 << 62
 AT_ONCE: Final = 0
 """An entry of the index that holds whatever the value says of its time."""
-SPAN: Final = 16
-"""The index is in spans of 2 to this power of milliseconds, about a minute: what is further off needs no instant of its own in memory."""
+SPANS: Final = (28, 22, 16, 10)
+"""The index is in spans of 2 to these powers of milliseconds: three days, an hour, a minute, a second. What is further off needs no instant
+of its own in memory, and few spans are there at a time (hierarchical timing wheels, Varghese and Lauck 1987)."""
 SPARE: Final = 1_000
 """Entries of the index that are outdated and still wait for their time: more than these, and as many as there are keys, are cleared."""
 
@@ -18,32 +21,35 @@ SPARE: Final = 1_000
 class Store:
     """Values stay encoded, so that memory is the size of the data and recovery a plain read. ``due_of`` reads a value's due time.
 
-    ``near``: a heap of the keys of spans that have begun, by instant; ``far``: the keys of later spans, which ``spans`` has in a heap.
+    ``near``: a heap of the keys of spans that have begun, by instant; ``far``: hashes of the keys of later spans, by their first instant
+    and power, which ``spans`` has in a heap: 8 bytes, and no key is kept for it.
     """
 
     def __init__(self, due_of: Callable[[bytes], int]) -> None:
-        self.values: dict[bytes, bytes] = {}
+        self.values = Values()
         self.due_of = due_of
         self.near: list[tuple[int, bytes]] = []
-        self.far: dict[int, list[bytes]] = {}
-        self.spans: list[int] = []
+        self.far: dict[tuple[int, int], array[int]] = {}
+        self.spans: list[tuple[int, int]] = []
         self.begun, self.entries = 0, 0
 
     def load(self, records: Iterable[Record], reserved: bytes, own: dict[bytes, bytes]) -> None:
-        """Takes records of the changelog back, in their order; `index` follows when all are. ``own`` is for keys that are ``reserved``."""
+        """Takes records of the changelog back, in their order; `loaded` follows when all are. ``own`` is for keys that are ``reserved``."""
         values = self.values
         for record in records:
             key, value = record.key or b"", record.value
             if key.startswith(reserved):
                 if value is not None:
                     own[key] = value
-            elif value is None:
-                values.pop(key, None)
             else:
-                values[key] = value
+                values.load(key, value)
+
+    def loaded(self) -> None:
+        """All records of the changelog have been taken back; `index` may follow."""
+        self.values.loaded()
 
     def index(self) -> None:
-        """Finds the due times of all that was loaded."""
+        """Finds the due times of all keys."""
         due_of = self.due_of
         self.clear()
         for key, value in self.values.items():
@@ -64,23 +70,23 @@ class Store:
         if due == NEVER:
             return
         self.entries += 1
-        span = due >> SPAN
-        if span <= self.begun:
-            heappush(self.near, (due, key))
-            return
-        waiting = self.far.get(span)
-        if waiting is None:
-            self.far[span] = [key]
-            heappush(self.spans, span)
-        else:
-            waiting.append(key)
+        for power in SPANS:
+            first = due >> power << power
+            if first > self.begun:
+                span = first, power
+                waiting = self.far.get(span)
+                if waiting is None:
+                    waiting = self.far[span] = array("q")
+                    heappush(self.spans, span)
+                waiting.append(hash(key))
+                return
+        heappush(self.near, (due, key))
 
     def put(self, key: bytes, old: bytes | None, value: bytes | None, due: int, *, ripe: bool = False) -> None:
         """Stores what a step returned. A key that was found `ripe` stands in the index no more."""
+        self.values.put(key, old, value)
         if value is None:
-            self.values.pop(key, None)
             return
-        self.values[key] = value
         if due != NEVER and (old is None or ripe or due < self.due_of(old)):
             self.enter(due, key)
             if self.entries > 2 * len(self.values) + SPARE and not (self.near and self.near[0][0] == AT_ONCE):
@@ -90,11 +96,11 @@ class Store:
         """An instant before which no key is ripe; never where none will be."""
         if self.near:
             return self.near[0][0]
-        return self.spans[0] << SPAN if self.spans else NEVER
+        return self.spans[0][0] if self.spans else NEVER
 
     def ripe(self, now: int) -> Iterator[bytes]:
         """The keys whose time has come, in its order. One whose time has moved on waits again."""
-        self.begin(now >> SPAN)
+        self.begin(now)
         while self.near and self.near[0][0] <= now:
             due, key = heappop(self.near)
             self.entries -= 1
@@ -107,13 +113,11 @@ class Store:
             else:
                 self.enter(actual, key)
 
-    def begin(self, span: int) -> None:
-        """Finds the instants of the keys whose span has come."""
-        self.begun = max(self.begun, span)
-        while self.spans and self.spans[0] <= span:
-            keys = self.far.pop(heappop(self.spans))
-            self.entries -= len(keys)
-            for key in keys:
-                value = self.values.get(key)
-                if value is not None:
-                    self.enter(self.due_of(value), key)
+    def begin(self, now: int) -> None:
+        """Finds the instants of the keys whose span has begun."""
+        self.begun = max(self.begun, now)
+        while self.spans and self.spans[0][0] <= now:
+            hashes = self.far.pop(heappop(self.spans))
+            self.entries -= len(hashes)
+            for key, value in self.values.hashed(hashes):
+                self.enter(self.due_of(value), key)

@@ -1,0 +1,209 @@
+"""Encoded values by key: those that changed lately as they are, all others compressed, some dozens to a page.
+
+Most of what a shard holds waits for days until something concerns it. A page is a dictionary in MessagePack, compressed with LZ4:
+reading one costs some microseconds, and a key on it a third of its size instead of twice.
+"""
+
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
+from typing import Final
+
+from cramjam import lz4
+from msgspec import msgpack
+
+YOUNG: Final = 8_192
+"""So many keys are kept as they are: a shard that has no more of them has no pages."""
+SETTLED_AT_ONCE: Final = 256
+"""Keys that are put on pages together, which takes a few milliseconds."""
+LOADED: Final = 65_536
+"""The same while a changelog is read, when nobody waits for anything else: the more, the fewer pages are written twice."""
+A_PAGE: Final = 32
+LARGE: Final = 8_192
+"""A value of more bytes has a page of its own: who asks for a neighbour does not want to read it."""
+
+Page = dict[bytes, bytes]
+ENCODE: Final = msgpack.Encoder().encode
+DECODE: Final = msgpack.Decoder(Page).decode
+
+
+def packed(page: Page) -> bytes:
+    """A page as it is kept."""
+    return bytes(lz4.compress_block(ENCODE(page))) if page else b""
+
+
+def unpacked(page: bytes) -> Page:
+    """A page as it is read."""
+    return DECODE(lz4.decompress_block(page)) if page else {}
+
+
+class Pages:
+    """A hash table of pages that grows by one at a time (linear hashing, Litwin 1980): no call takes long.
+
+    ``half``: as many pages as there were when it last had doubled. ``large``: by key the pages of large values.
+    """
+
+    def __init__(self) -> None:
+        self.pages: list[bytes] = [b""]
+        self.large: dict[bytes, bytes] = {}
+        self.half = 1
+        self.keys = 0
+
+    def number(self, hashed: int) -> int:
+        """Where a key is by its hash."""
+        number = hashed & (2 * self.half - 1)
+        return number if number < len(self.pages) else number - self.half
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key."""
+        if self.large and key in self.large:
+            return unpacked(self.large[key])[key]
+        page = self.pages[self.number(hash(key))]
+        return DECODE(lz4.decompress_block(page)).get(key) if page else None
+
+    def take(self, changes: dict[bytes, bytes | None]) -> None:
+        """Brings keys up to date; None takes one away."""
+        self.grow(self.keys + len(changes))
+        by_page: dict[int, list[bytes]] = {}
+        for key in changes:
+            by_page.setdefault(self.number(hash(key)), []).append(key)
+        for number, keys in by_page.items():
+            page = unpacked(self.pages[number])
+            before = len(page)
+            for key in keys:
+                value = changes[key]
+                if self.large and self.large.pop(key, None) is not None:
+                    self.keys -= 1
+                if value is None:
+                    page.pop(key, None)
+                elif len(value) > LARGE:
+                    page.pop(key, None)
+                    self.large[key] = packed({key: value})
+                    self.keys += 1
+                else:
+                    page[key] = value
+            self.keys += len(page) - before
+            self.pages[number] = packed(page)
+
+    def grow(self, keys: int) -> None:
+        """Makes room for so many keys."""
+        while keys > A_PAGE * len(self.pages):
+            split, new = len(self.pages) - self.half, len(self.pages)
+            page = unpacked(self.pages[split])
+            self.pages.append(b"")
+            if page:
+                moved = {key: value for key, value in page.items() if hash(key) & (2 * self.half - 1) == new}
+                if moved:
+                    self.pages[new] = packed(moved)
+                    self.pages[split] = packed({key: value for key, value in page.items() if key not in moved})
+            if len(self.pages) == 2 * self.half:
+                self.half *= 2
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All keys with their values."""
+        for pages in [*self.pages], [*self.large.values()]:
+            for page in pages:
+                yield from unpacked(page).items()
+
+    def hashed(self, hashes: set[int]) -> list[tuple[bytes, bytes]]:
+        """The keys whose hashes are among these, with their values; each page is read once."""
+        found = []
+        for number in sorted({self.number(hashed) for hashed in hashes}):
+            found += [(key, value) for key, value in unpacked(self.pages[number]).items() if hash(key) in hashes]
+        return found + [(key, unpacked(page)[key]) for key, page in self.large.items() if hash(key) in hashes]
+
+    def copy(self) -> "Pages":
+        """The same, apart: the pages themselves never change."""
+        same = Pages()
+        same.pages, same.large, same.half, same.keys = [*self.pages], dict(self.large), self.half, self.keys
+        return same
+
+
+class Values:
+    """All keys of a shard. ``young``: what changed lately, the eldest first; None where that takes away what the pages have."""
+
+    def __init__(self) -> None:
+        self.young: dict[bytes, bytes | None] = {}
+        self.old = Pages()
+        self.count = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(itemgetter(0), self.items())
+
+    def __getitem__(self, key: bytes) -> bytes:
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key."""
+        value = self.young.get(key)
+        if value is not None or not self.old.keys or key in self.young:
+            return value
+        return self.old.get(key)
+
+    def put(self, key: bytes, old: bytes | None, value: bytes | None) -> None:
+        """A key has another value than the one it had; None: it has none."""
+        if value is None and not self.old.keys:
+            self.young.pop(key, None)
+        else:
+            self.young[key] = value
+        self.count += (value is not None) - (old is not None)
+        if len(self.young) >= YOUNG + SETTLED_AT_ONCE:
+            self.settle(SETTLED_AT_ONCE)
+
+    def settle(self, number: int) -> None:
+        """Puts so many keys on pages, those first that have been young for longest."""
+        changes: dict[bytes, bytes | None] = {}
+        for key, value in self.young.items():
+            changes[key] = value
+            if len(changes) == number:
+                break
+        self.old.take(changes)
+        if len(changes) == len(self.young):
+            self.young.clear()
+            return
+        for key in changes:
+            del self.young[key]
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """A record of a changelog, of which it is not known what it changes; `loaded` is to follow."""
+        if value is None and not self.old.keys:
+            self.young.pop(key, None)
+            return
+        self.young[key] = value
+        if len(self.young) >= LOADED:
+            self.settle(len(self.young))
+
+    def loaded(self) -> None:
+        """All records have been read."""
+        if self.old.keys or len(self.young) > YOUNG:
+            self.settle(len(self.young))
+        self.count = self.old.keys + len(self.young)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All keys with their values; nothing may change until the last one has been asked for."""
+        for key, value in self.young.items():
+            if value is not None:
+                yield key, value
+        if self.old.keys:
+            for key, paged in self.old.items():
+                if key not in self.young:
+                    yield key, paged
+
+    def hashed(self, hashes: Iterable[int]) -> list[tuple[bytes, bytes]]:
+        """The keys whose hashes are among these, with their values."""
+        wanted = set(hashes)
+        found = [(key, value) for key, value in self.young.items() if value is not None and hash(key) in wanted]
+        if self.old.keys:
+            found += [(key, value) for key, value in self.old.hashed(wanted) if key not in self.young]
+        return found
+
+    def copy(self) -> "Values":
+        """The same, apart from what becomes of this one."""
+        same = Values()
+        same.young, same.old, same.count = dict(self.young), self.old.copy(), self.count
+        return same
