@@ -45,7 +45,8 @@ def test_the_earliest_of_each_series_is_served(few: int, turns: list[dict[bytes,
         for number, rows in enumerate(turns):
             if number == opened:
                 waiting = Waiting()
-                assert waiting.take_all(values, read) == expected(values)
+                waiting.note(values.items(), read)
+                assert waiting.settle_all() == expected(values)
 
             assert told(values, waiting, rows) == expected(values)
             assert waiting.since.keys() == expected(values).keys()

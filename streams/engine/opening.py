@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from itertools import islice
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +19,8 @@ from streams.engine.topics import Topic, describe
 log = logging.getLogger(__name__)
 
 PIECE: Final = 200
+LOOK: Final = 2_000
+"""Values that are looked at, or counted anew (`PIECE`), before somebody else has his turn."""
 START_SECONDS: Final = 60
 
 
@@ -101,11 +104,10 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
         await recount(shard)
     elif shard.rules.recount:
         due_now(shard)
-    shard.ledger.served.waiting = shard.waiting.take_all(shard.store.values, shard.stage.waiting)
 
 
 async def read_state(shard: Shard, consumer: AIOKafkaConsumer, changelog: TopicPartition) -> Books:
-    """Takes back all that has committed."""
+    """Takes back all that has committed, and looks once at each value: what is shared, when keys are due, who waits."""
 
     def progress(position: int) -> None:
         shard.read = position
@@ -114,10 +116,15 @@ async def read_state(shard: Shard, consumer: AIOKafkaConsumer, changelog: TopicP
     books = Books(shard.ledger, shard.store)
     await books.fill(consumer, changelog, shard.total, progress)
     shard.newest = books.newest
-    for key, value in shard.store.values.items():
-        if is_shared(key):
-            shard.stage.share(key, value)
-    shard.store.index()
+    rows = shard.store.values.items()
+    while piece := list(islice(rows, LOOK)):
+        for key, value in piece:
+            if is_shared(key):
+                shard.stage.share(key, value)
+        shard.store.note(piece)
+        shard.waiting.note(piece, shard.stage.waiting)
+        await asyncio.sleep(0)
+    shard.ledger.served.waiting = shard.waiting.settle_all()
     return books
 
 

@@ -45,15 +45,19 @@ class Store:
                 values.load(key, value)
 
     def loaded(self) -> None:
-        """All records of the changelog have been taken back; `index` may follow."""
+        """All records of the changelog have been taken back; `note` of all follows."""
         self.values.loaded()
 
-    def index(self) -> None:
-        """Finds the due times of all keys."""
+    def note(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Notes when keys are due, by their values."""
         due_of = self.due_of
-        self.clear()
-        for key, value in self.values.items():
+        for key, value in rows:
             self.enter(due_of(value), key)
+
+    def index(self) -> None:
+        """Notes anew when each key is due."""
+        self.clear()
+        self.note(self.values.items())
 
     def step_all(self, keys: Iterable[bytes]) -> None:
         """Lets these keys be ripe at once, and only these: their due times may be others than their values say."""

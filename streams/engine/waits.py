@@ -49,11 +49,14 @@ class Waiting:
             self.settle(series)
         return dict(self.earliest)
 
-    def take_all(self, values: Values, read: Read) -> dict[str, int]:
-        """The same of all keys, for the first time."""
-        for key, value in values.items():
+    def note(self, rows: Iterable[tuple[bytes, bytes]], read: Read) -> None:
+        """Notes what the values of keys say that nothing is known of; `settle_all` follows."""
+        for key, value in rows:
             for series, since in read(value):
                 self.add(key, series, since)
+
+    def settle_all(self) -> dict[str, int]:
+        """The earliest instant of each series."""
         for series in list(self.since):
             self.settle(series)
         return dict(self.earliest)

@@ -27,13 +27,14 @@ from streams.simulate import simulate
 from tests.bench.core import form
 from tests.bench.processes import PATH, PYTHON, paced, quantile, running
 from tests.bench.small import counted_topics
-from tests.bench.workers import HERTZ, Probe, create_topics, published, ready, seen, served, settings_of, worker
+from tests.bench.workers import HERTZ, Probe, create_topics, published, ready, seen, served, settings_of, total, worker
 from tests.shared import shared
 from tests.topics import records
 
 LINGER_SECONDS = 0.01
 WARM_SECONDS = 30
 LAG = "karar_event_lag_seconds"
+COMMITS = "karar_transactions_total"
 console = Console(width=150)
 
 
@@ -137,9 +138,11 @@ def latency(
         hosts = [stack.enter_context(worker(one, folder)) for one in told]
         for seconds_now in (WARM_SECONDS, *[seconds] * rounds):
             load = loaded(settings, events, int(rate * seconds_now))
-            before, cpu, probe = served(ports, LAG), sum(host.cpu() for host in hosts), Probe(ports, probed)
+            before, cpu, probe = served(ports, LAG, COMMITS), sum(host.cpu() for host in hosts), Probe(ports, probed)
+            began = time.monotonic()
             asyncio.run(steadily(settings, load, rate, probe))
-            after, used = served(ports, LAG), (sum(host.cpu() for host in hosts) - cpu) / seconds_now
+            after, used = served(ports, LAG, COMMITS), (sum(host.cpu() for host in hosts) - cpu) / seconds_now
+            commits = (total(after, COMMITS) - total(before, COMMITS)) / (time.monotonic() - began)
             probed += len(probe.sent)
             lag = [bound(buckets(before, "stitch"), buckets(after, "stitch"), share) for share in (0.5, 0.99)]
             outside = [quantile(probe.waits, share) for share in (0.5, 0.99)]
@@ -147,6 +150,7 @@ def latency(
                 {
                     "events/s": rate, "workers": workers, "lag p50 ≤": lag[0], "lag p99 ≤": lag[1],
                     "probe p50": outside[0], "probe p99": outside[1], "probes": len(probe.waits), "cores used": used,
+                    "transactions/s": commits,
                 }
             )  # fmt: skip
     return [*rows[1:], {name: median(row[name] for row in rows[1:]) for name in rows[0]}]

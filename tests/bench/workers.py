@@ -53,9 +53,9 @@ def scraped(port: int, *names: str) -> str:
         return ""
 
 
-def served(ports: Iterable[int], name: str) -> str:
-    """One family of several workers."""
-    return "\n".join(scraped(port, name) for port in ports)
+def served(ports: Iterable[int], *names: str) -> str:
+    """Some families of several workers."""
+    return "\n".join(scraped(port, *names) for port in ports)
 
 
 def total(text: str, name: str) -> float:
