@@ -16,7 +16,7 @@ JUDGES = [
     *sorted(path.name for path in (ROOT / "tests").glob("test_rules_*.py")),
     "test_agents.py", "test_agrees_with_the_oracle.py", "test_births.py", "test_chain_alerts.py", "test_chains.py", "test_journeys.py",
     "test_ledger.py", "test_moments.py", "test_murmur.py", "test_shard.py", "test_shard_time.py", "test_stages.py", "test_stitch.py",
-    "test_store.py", "test_waits.py",
+    "test_store.py", "test_values.py", "test_waits.py",
 ]  # fmt: skip
 
 

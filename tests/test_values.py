@@ -1,27 +1,21 @@
 """Values by key, most of them compressed on pages: a dictionary, whatever is put where."""
 
-from collections.abc import Iterator
 from random import Random
+from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine import values as values_module
-from streams.engine.values import A_PAGE, LARGE, YOUNG, Values
+from streams.engine.values import SIZES, Sizes, Values
 
 KEYS = st.integers(0, 60).map(lambda n: b"key %d" % n)
 VALUES = st.none() | st.binary(max_size=40) | st.integers(0, 255).map(lambda n: bytes([n]) * 90)
 Rows = list[tuple[bytes, bytes | None]]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
-    """Few are young, pages are small, and what is large begins early: each case meets all of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, number in {"YOUNG": 8, "SETTLED_AT_ONCE": 4, "LOADED": 16, "A_PAGE": 3, "LARGE": 60}.items():
-            patch.setattr(values_module, name, number)
-        yield
+SMALL: Final = Sizes(young=8, settled=4, loaded=16, paged=3, large=60)
+"""Few are young, pages are small, and what is large begins early: each case meets all of it."""
 
 
 def check(values: Values, expected: dict[bytes, bytes]) -> None:
@@ -39,7 +33,7 @@ def check(values: Values, expected: dict[bytes, bytes]) -> None:
 @given(st.lists(st.tuples(KEYS, VALUES), max_size=120), st.lists(st.tuples(KEYS, VALUES), max_size=120))
 def test_it_is_a_dictionary(loaded: Rows, put: Rows) -> None:
     """First a changelog with what it says twice and takes back, then what steps return."""
-    values, expected = Values(), dict[bytes, bytes]()
+    values, expected = Values(SMALL), dict[bytes, bytes]()
     for key, value in loaded:
         values.load(key, value)
         expected.pop(key, None)
@@ -60,7 +54,7 @@ def test_it_is_a_dictionary(loaded: Rows, put: Rows) -> None:
 def test_a_copy_stays_as_it_was() -> None:
     """While the other one goes on, over pages that split, and the other way round."""
     random = Random(3)
-    values = Values()
+    values = Values(SMALL)
     for n in range(100):
         values.put(b"%d" % n, None, b"x" * random.choice((5, 100)))
     there, before = values.copy(), dict(values.items())
@@ -75,7 +69,7 @@ def test_a_copy_stays_as_it_was() -> None:
 
 def test_who_is_asked_for_lately_is_not_looked_up_on_a_page() -> None:
     """The same object comes back as was put: who remembers what it said knows it again."""
-    values = Values()
+    values = Values(SMALL)
     for n in range(100):
         values.put(b"%d" % n, None, b"%d" % n)
     value = b"new"
@@ -84,18 +78,17 @@ def test_who_is_asked_for_lately_is_not_looked_up_on_a_page() -> None:
     assert values.get(b"0") is value
 
 
-def test_a_shard_that_is_small_has_no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_that_is_small_has_no_pages() -> None:
     """Nor where it has been read from its changelog; one that is not has as many as it takes."""
-    for name, number in {"YOUNG": YOUNG, "SETTLED_AT_ONCE": 256, "LOADED": 65_536, "A_PAGE": A_PAGE, "LARGE": LARGE}.items():
-        monkeypatch.setattr(values_module, name, number)
     values = Values()
-    for n in range(YOUNG):
+    young = SIZES.young
+    for n in range(young):
         values.load(b"%d" % n, b"x" * 200)
     values.loaded()
-    assert (len(values.young), values.old.keys) == (YOUNG, 0)
-    for n in range(YOUNG, 3 * YOUNG):
+    assert (len(values.young), values.old.keys) == (young, 0)
+    for n in range(young, 3 * young):
         values.put(b"%d" % n, None, b"x" * 200)
 
-    assert YOUNG <= len(values.young) < YOUNG + 256
-    assert len(values.old.pages) == pytest.approx(values.old.keys / A_PAGE, abs=1)
+    assert young <= len(values.young) < young + SIZES.settled
+    assert len(values.old.pages) == pytest.approx(values.old.keys / SIZES.paged, abs=1)
     assert sum(map(len, values.old.pages)) < values.old.keys * 200 / 2

@@ -2,13 +2,11 @@
 
 import json
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine import waits as waits_module
 from streams.engine.values import Values
-from streams.engine.waits import Waiting, Waits
+from streams.engine.waits import FEW, Waiting, Waits
 
 KEYS = st.sampled_from([b"%d" % n for n in range(12)])
 WAITS = st.dictionaries(st.sampled_from(["sales", "claims", "doors"]), st.integers(0, 9), max_size=3)
@@ -39,21 +37,19 @@ def expected(values: Values) -> Said:
 @given(st.sampled_from([1, 2, 256]), st.lists(st.dictionaries(KEYS, WAITS | st.none(), min_size=1), max_size=12), st.integers(0, 11))
 def test_the_earliest_of_each_series_is_served(few: int, turns: list[dict[bytes, Said | None]], opened: int) -> None:
     """However few are known by name, and also where a shard has been opened in between."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waits_module, "FEW", few)
-        waiting, values = Waiting(), Values()
-        for number, rows in enumerate(turns):
-            if number == opened:
-                waiting = Waiting()
-                waiting.note(values.items(), read)
-                assert waiting.settle_all() == expected(values)
+    waiting, values = Waiting(few), Values()
+    for number, rows in enumerate(turns):
+        if number == opened:
+            waiting = Waiting(few)
+            waiting.note(values.items(), read)
+            assert waiting.settle_all() == expected(values)
 
-            assert told(values, waiting, rows) == expected(values)
-            assert waiting.since.keys() == expected(values).keys()
-            assert waiting.beyond.keys() <= waiting.since.keys()
-            known = {(key, series) for series, held in waiting.since.items() for key in held}
-            assert known == {(key, series) for key, names in waiting.names.items() for series in names}
-            assert all(len(held) < 2 * few for held in waiting.since.values())
+        assert told(values, waiting, rows) == expected(values)
+        assert waiting.since.keys() == expected(values).keys()
+        assert waiting.beyond.keys() <= waiting.since.keys()
+        known = {(key, series) for series, held in waiting.since.items() for key in held}
+        assert known == {(key, series) for key, names in waiting.names.items() for series in names}
+        assert all(len(held) < 2 * few for held in waiting.since.values())
 
 
 def test_of_many_who_wait_few_are_known_by_name() -> None:
@@ -61,7 +57,7 @@ def test_of_many_who_wait_few_are_known_by_name() -> None:
     waiting, values = Waiting(), Values()
     many = {b"%d" % n: {"sales": n} for n in range(2_000)}
     assert told(values, waiting, {**many}) == {"sales": 0}
-    assert len(waiting.names) < 2 * waits_module.FEW
+    assert len(waiting.names) < 2 * FEW
 
     for first in range(0, 2_000, 100):
         left = {"sales": first + 100} if first < 1_900 else {}

@@ -6,21 +6,28 @@ reading one costs some microseconds, and a key on it a third of its size instead
 
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from cramjam import lz4
 from msgspec import msgpack
 
-YOUNG: Final = 8_192
-"""So many keys are kept as they are: a shard that has no more of them has no pages."""
-SETTLED_AT_ONCE: Final = 256
-"""Keys that are put on pages together, which takes a few milliseconds."""
-LOADED: Final = 65_536
-"""The same while a changelog is read, when nobody waits for anything else: the more, the fewer pages are written twice."""
-A_PAGE: Final = 32
-LARGE: Final = 8_192
-"""A value of more bytes has a page of its own: who asks for a neighbour does not want to read it."""
 
+class Sizes(NamedTuple):
+    """How many keys are where.
+
+    ``young`` are kept as they are: a shard that has no more of them has no pages. ``settled`` are put on pages together, which takes a few
+    milliseconds, ``loaded`` while a changelog is read, when nobody waits for anything else: the more, the fewer pages are written twice.
+    ``paged`` are on one page; a value of more than ``large`` bytes has one of its own: who asks for a neighbour does not want to read it.
+    """
+
+    young: int = 8_192
+    settled: int = 256
+    loaded: int = 65_536
+    paged: int = 32
+    large: int = 8_192
+
+
+SIZES: Final = Sizes()
 Page = dict[bytes, bytes]
 ENCODE: Final = msgpack.Encoder().encode
 DECODE: Final = msgpack.Decoder(Page).decode
@@ -42,7 +49,8 @@ class Pages:
     ``half``: as many pages as there were when it last had doubled. ``large``: by key the pages of large values.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Sizes = SIZES) -> None:
+        self.sizes = sizes
         self.pages: list[bytes] = [b""]
         self.large: dict[bytes, bytes] = {}
         self.half = 1
@@ -63,6 +71,7 @@ class Pages:
     def take(self, changes: dict[bytes, bytes | None]) -> None:
         """Brings keys up to date; None takes one away."""
         self.grow(self.keys + len(changes))
+        largest = self.sizes.large
         by_page: dict[int, list[bytes]] = {}
         for key in changes:
             by_page.setdefault(self.number(hash(key)), []).append(key)
@@ -75,7 +84,7 @@ class Pages:
                     self.keys -= 1
                 if value is None:
                     page.pop(key, None)
-                elif len(value) > LARGE:
+                elif len(value) > largest:
                     page.pop(key, None)
                     self.large[key] = packed({key: value})
                     self.keys += 1
@@ -86,7 +95,7 @@ class Pages:
 
     def grow(self, keys: int) -> None:
         """Makes room for so many keys."""
-        while keys > A_PAGE * len(self.pages):
+        while keys > self.sizes.paged * len(self.pages):
             split, new = len(self.pages) - self.half, len(self.pages)
             page = unpacked(self.pages[split])
             self.pages.append(b"")
@@ -113,7 +122,7 @@ class Pages:
 
     def copy(self) -> "Pages":
         """The same, apart: the pages themselves never change."""
-        same = Pages()
+        same = Pages(self.sizes)
         same.pages, same.large, same.half, same.keys = [*self.pages], dict(self.large), self.half, self.keys
         return same
 
@@ -121,9 +130,10 @@ class Pages:
 class Values:
     """All keys of a shard. ``young``: what changed lately, the eldest first; None where that takes away what the pages have."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Sizes = SIZES) -> None:
+        self.sizes, self.most = sizes, sizes.young + sizes.settled
         self.young: dict[bytes, bytes | None] = {}
-        self.old = Pages()
+        self.old = Pages(sizes)
         self.count = 0
 
     def __len__(self) -> int:
@@ -152,8 +162,8 @@ class Values:
         else:
             self.young[key] = value
         self.count += (value is not None) - (old is not None)
-        if len(self.young) >= YOUNG + SETTLED_AT_ONCE:
-            self.settle(SETTLED_AT_ONCE)
+        if len(self.young) >= self.most:
+            self.settle(self.sizes.settled)
 
     def settle(self, number: int) -> None:
         """Puts so many keys on pages, those first that have been young for longest."""
@@ -175,12 +185,12 @@ class Values:
             self.young.pop(key, None)
             return
         self.young[key] = value
-        if len(self.young) >= LOADED:
+        if len(self.young) >= self.sizes.loaded:
             self.settle(len(self.young))
 
     def loaded(self) -> None:
         """All records have been read."""
-        if self.old.keys or len(self.young) > YOUNG:
+        if self.old.keys or len(self.young) > self.sizes.young:
             self.settle(len(self.young))
         self.count = self.old.keys + len(self.young)
 
@@ -204,6 +214,6 @@ class Values:
 
     def copy(self) -> "Values":
         """The same, apart from what becomes of this one."""
-        same = Values()
+        same = Values(self.sizes)
         same.young, same.old, same.count = dict(self.young), self.old.copy(), self.count
         return same

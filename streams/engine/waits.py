@@ -21,7 +21,8 @@ class Waiting:
     ``names``: by key the series in which it is known, of keys that wait alike the same object; ``earliest``: what is served.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, few: int = FEW) -> None:
+        self.few = few
         self.since: dict[str, dict[bytes, int]] = {}
         self.beyond: dict[str, int] = {}
         self.names: dict[bytes, tuple[str, ...]] = {}
@@ -82,14 +83,14 @@ class Waiting:
         if len(self.alike) >= MOST_ALIKE:
             self.alike.clear()
         self.names[key] = self.alike.setdefault(names, names)
-        if len(held) >= 2 * FEW:
+        if len(held) >= 2 * self.few:
             self.shorten(series, held)
 
     def shorten(self, series: str, held: dict[bytes, int]) -> None:
         """Forgets who has not waited for long."""
         rows = sorted([(since, key) for key, since in held.items()])
-        self.beyond[series] = rows[FEW][0]
-        for _, key in rows[FEW:]:
+        self.beyond[series] = rows[self.few][0]
+        for _, key in rows[self.few :]:
             del held[key]
             names = tuple([name for name in self.names.pop(key) if name != series])
             if names:
