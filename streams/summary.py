@@ -71,7 +71,7 @@ def headline(replay: Replay, totals: Totals, read: str) -> Panel:
         Text.assemble((f"{opened:,}", "bold"), f" chains: {open_:,} open", f"; closed: {outcomes}" if outcomes else HINT if open_ else ""),
         Text.assemble(
             (f"{human:,}", "bold"), " moments of truth: ", (f"{judged['won',]:,} won", "green"), ", ",
-            (f"{judged['lost',]:,} lost", "red"), f", {max(0, human - sum(judged.values())):,} not judged",
+            (f"{judged['lost',]:,} lost", "red"), f", {max(0, human - sum(judged.values())):,} not judged{with_bots(totals)}",
         ),
         Text(read),
     ]  # fmt: skip
@@ -80,6 +80,12 @@ def headline(replay: Replay, totals: Totals, read: str) -> Panel:
     if lost := losses(replay):
         lines.append(Text(lost, style="red"))
     return Panel(Group(*lines), title="Karar", title_align="left", expand=False)
+
+
+def with_bots(totals: Totals) -> str:
+    """How many moments were with bots, where there were any: who adds up the series finds these, too."""
+    bots = pick(totals, "moments_of_truth_total", 2)["bot",]
+    return f"; {bots:,} more with bots" if bots else ""
 
 
 def table_of(*columns: str, names: int = 1) -> Table:

@@ -29,6 +29,8 @@ CHAINS: Final = "/chains/"
 LONGEST_IDENTIFIER: Final = 256
 SHOWN: Final = 50
 MOST_SHOWN: Final = 200
+TURN_SECONDS: Final = 10
+"""So long somebody waits for his turn to search all chains."""
 HEADERS: Final[dict[str, str]] = {
     hdrs.CACHE_CONTROL: "no-store",
     hdrs.X_CONTENT_TYPE_OPTIONS: "nosniff",
@@ -46,7 +48,6 @@ ADDRESSES: Final = (
     ("/readyz", "whether every shard is open, and how far each is"),
     ("/chains?open=1&sort=transfers&limit=50", f"open chains; sort: {', '.join(SORTS)}"),
     ("/chains/{customer}", f"the chain of one customer, by identifier; kind: {', '.join(STRONGEST_FIRST)}; all=1: every chain kept"),
-    ("/representatives", "still to come"),
 )
 
 
@@ -134,9 +135,9 @@ class Site:
     def __init__(self, view: View, pages: Pages) -> None:
         self.view, self.pages = view, pages
         self.exposition = Exposition(pages.rules)
-        self.is_ranking = False
+        self.turn = asyncio.Lock()
         self.open_to_all = {"/metrics": self.metrics, "/healthz": self.healthz, "/readyz": self.readyz}
-        self.guarded = {"/": self.index, "/chains": self.chains, "/representatives": self.representatives}
+        self.guarded = {"/": self.index, "/chains": self.chains}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Any request. An error is one line of JSON; what went wrong inside is logged without the address, which names a customer."""
@@ -243,15 +244,18 @@ class Site:
         return f"no chain of this customer is here, and {', '.join(sorted(shards))} is with another worker: ask that one"
 
     async def chains(self, request: web.Request) -> web.Response:
-        """The first chains of all that are kept here, one such search at a time: it reads every customer that is asked about."""
+        """The first chains of all that are kept here, one such search after the other: it reads every customer that is asked about."""
         check_parameters(request, "open", "sort", "limit")
         only_open, sort = choice(request, "open", ("0", "1")) == "1", choice(request, "sort", tuple(SORTS))
         ranking = Ranking(sort, number(request, "limit", SHOWN, MOST_SHOWN), self.pages.rules, only_open=only_open)
-        self.check_lease()
-        if self.is_ranking:
-            raise RefusalError(HTTPStatus.TOO_MANY_REQUESTS, "another such search is going on: ask again", {hdrs.RETRY_AFTER: "1"})
-        self.is_ranking = True
         try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self.turn.acquire()
+        except TimeoutError:
+            line = "other such searches are going on: ask again"
+            raise RefusalError(HTTPStatus.TOO_MANY_REQUESTS, line, {hdrs.RETRY_AFTER: "1"}) from None
+        try:
+            self.check_lease()
             held = dict(self.view.states())
             for states in held.values():
                 for _ in ranking.look(states, self.view.now()):
@@ -259,13 +263,9 @@ class Site:
                     if request.transport is None:
                         raise ConnectionResetError
         finally:
-            self.is_ranking = False
+            self.turn.release()
         self.check_lease()
         return json({"shards": sorted(held), "customers_read": ranking.read, "chains": ranking.told()})
-
-    async def representatives(self, _: web.Request) -> web.Response:
-        """Scorecards of representatives come later."""
-        raise RefusalError(HTTPStatus.NOT_FOUND, "/representatives is still to come")
 
     async def nothing(self, _: web.Request) -> web.Response:
         """Any other address."""

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from yarl import URL
 
 from schemas.events import Event
+from streams import web as web_module
 from streams.chains import States
 from streams.core.identity import Identity
 from streams.core.series import joined
@@ -41,7 +42,7 @@ OPENMETRICS: Final = "application/openmetrics-text;version=1.0.0;q=0.6,text/plai
 TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PUBLIC: Final = ("/metrics", "/healthz", "/readyz")
-GUARDED: Final = ("/", "/chains", "/chains/1", "/representatives", "/table", "/nowhere")
+GUARDED: Final = ("/", "/chains", "/chains/1", "/table", "/nowhere")
 
 Client = TestClient[Any, Any]
 
@@ -310,6 +311,19 @@ async def test_ready_says_how_far_each_shard_is(ready: bool, status: int) -> Non
             },
         ],
     }  # fmt: skip
+
+
+async def test_searches_of_all_chains_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes while another one is going on waits for it; who would have to wait for long is told to come again."""
+    async with asked(Worker(day())) as client:
+        found = await asyncio.gather(*[answer(client, "/chains?open=1") for _ in range(5)])
+        monkeypatch.setattr(web_module, "TURN_SECONDS", 0)
+        said = await asyncio.gather(*[client.get("/chains?open=1") for _ in range(5)])
+
+    assert found[0]["chains"]
+    assert all(one == found[0] for one in found)
+    assert sorted(one.status for one in said) == [200, 429, 429, 429, 429]
+    assert {one.headers["Retry-After"] for one in said if one.status == 429} == {"1"}
 
 
 # -- /chains/{customer} ------------------------------------------------------------------------------------------------
@@ -592,12 +606,6 @@ async def test_nothing_of_a_question_gets_into_the_head_of_the_answer(path: str)
     async with asked(told(CALL)) as client, client.get(URL(path, encoded=True)) as response:
         assert "X-Evil" not in response.headers
         assert "X-Evil" not in await response.text()
-
-
-async def test_representatives_are_still_to_come() -> None:
-    """One line says so."""
-    async with asked(told(CALL)) as client:
-        assert await answer(client, "/representatives", 404) == {"error": "/representatives is still to come"}
 
 
 async def test_the_first_page_lists_the_addresses() -> None:

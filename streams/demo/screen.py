@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.demo.reading import Chain, Figures, Ready
-from streams.summary import Totals, add, pick, ranked, table_of
+from streams.summary import Totals, add, pick, ranked, table_of, with_bots
 
 ROWS: Final = 8
 LINKS: Final = 6
@@ -113,7 +113,7 @@ def headline(state: State) -> Panel:
     lines = (
         Text.assemble(
             (f"{state.moments:,}", "bold"), f" moments of truth{today}{since}: ", (f"{judged['won',]:,} won", "green"), ", ",
-            (f"{judged['lost',]:,} lost", "red"),
+            (f"{judged['lost',]:,} lost", "red"), with_bots(totals),
         ),
         Text(
             f"{total(state, 'chains_open'):,} chains open; closed: "
