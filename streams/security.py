@@ -60,6 +60,8 @@ class Security(Struct, frozen=True, kw_only=True):
         """TLS 1.2 or later, with a certificate that is for the broker's host and from a CA that is trusted. ValueError: one line."""
         try:
             context = ssl.create_default_context(cafile=self.ca or None)
+            # Who built the interpreter may leave that to the system: Debian's says MINIMUM_SUPPORTED.
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
         except OSError as error:
             raise ValueError(f"{CA}: {self.ca}: {wrong_with(error)}; name the PEM file of the broker's CA") from None
         if self.certificate:

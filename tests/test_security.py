@@ -82,7 +82,7 @@ def test_encryption_proves_who_the_broker_is(files: Path) -> None:
     context: ssl.SSLContext = read(SECURITY="ssl", CA=str(files / "ca.pem")).client()["ssl_context"]
 
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
-    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert len(context.get_ca_certs()) == 1
 
 
