@@ -1,5 +1,6 @@
 """Closed chains that are put by are counted, corrected and archived as if they had not been."""
 
+from collections import Counter
 from random import Random
 
 import pytest
@@ -7,9 +8,10 @@ from msgspec.structs import replace
 
 from schemas.records import Interaction, Moved
 from streams.core import stitch
-from streams.core.past import everything
+from streams.core.journal import amounts
+from streams.core.past import everything, near_one_another
 from streams.core.sealed import body_of
-from streams.core.states import CUSTOMER, Customer
+from streams.core.states import CUSTOMER, Customer, Past
 from streams.core.targets import KEPT, Rules
 from tests.stage import TALK
 from tests.story import DAY, call, instant
@@ -109,6 +111,85 @@ def test_what_is_near_comes_back_together() -> None:
     assert [len(customer_of(books).records), len(customer_of(books).past)] == [3, 0]
 
 
+def test_under_another_limit_of_links_all_is_placed_anew() -> None:
+    """What was put by as two chains may be one by the new limit, and open: it closes in its time, and the books balance."""
+    books = Books()
+    books.stitch.rules = Rules(max_links=1)
+    case = call("case", phone="1", case_id="K").queued(0, "A").ended(9)
+    more = call("more", phone="1").queued(DAY - 100, "A").ended(DAY - 50)
+    books.take(*record(case), *record(more), now=instant(30 * DAY + 9))
+    assert [len(customer_of(books).records), len(customer_of(books).past)] == [0, 2]
+    assert books.value is not None
+    books.stitch.rules = Rules()
+    books.stitch.memo.clear()
+    books.ledger.rebase(Counter(amounts(books.stitch.facts(books.value))))
+
+    change = books.take(now=instant(30 * DAY + 10))
+    assert (len(customer_of(books).records), books.net("chains_open")) == (2, 1)
+    books.take(now=change.due)
+    assert (books.net("chains_open"), books.net("chains_closed_total")) == (0, 1)
+    books.take(*record(call("far", phone="1").queued(50 * DAY, "A").ended(50 * DAY + 9)), now=instant(50 * DAY + 9))
+    assert books.net("chains_opened_total") == 2
+
+
+def test_who_was_refused_leaves_when_nobody_sends_him_any_more() -> None:
+    """Also where nothing else of the customer is due, and a record comes at that very instant."""
+    books = Books()
+    books.take(*record(TALK), now=instant(60 + DAY))
+    books.take(now=instant(60 + DAY) + KEPT)
+    late = record(call("late", phone="1").queued(5, "A").ended(30))
+    books.take(*late, now=instant(60 + DAY) + KEPT + 1)
+    (refused,) = customer_of(books).refused
+    books.take(*record(call("new", phone="1").queued(400 * DAY, "A")), now=refused.until)
+
+    assert customer_of(books).refused == []
+
+
+@pytest.mark.parametrize(("start", "opened"), [(DAY + 60, 1), (DAY + 61, 2)])
+def test_a_day_between_is_near(start: int, opened: int) -> None:
+    """To the millisecond, by METRICS' own limit: who comes a day after the last activity is of that chain, who comes later is not."""
+    books = Books()
+    books.take(*record(call("a", phone="1").queued(0, "A").ended(60)), now=instant(60 + DAY))
+    assert len(customer_of(books).past) == 1
+    books.take(*record(call("b", phone="1").queued(start, "A")), now=instant(start))
+
+    assert books.net("chains_opened_total") == opened
+
+
+@pytest.mark.parametrize(("end", "opened"), [(DAY, 1), (DAY - 1, 2)])
+def test_a_day_before_is_near(end: int, opened: int) -> None:
+    """The same the other way round: what is told late was before."""
+    books = Books()
+    books.take(*record(call("a", phone="1").queued(2 * DAY, "A").ended(2 * DAY + 60)), now=instant(9 * DAY))
+    assert len(customer_of(books).past) == 1
+    books.take(*record(call("b", phone="1").queued(0, "A").ended(end)), now=instant(9 * DAY))
+
+    assert books.net("chains_opened_total") == opened
+
+
+@pytest.mark.parametrize(
+    ("chains", "groups"),
+    [
+        ([(0, 10, "", ""), (1, 1, "", ""), (9, 9, "", "")], [[0, 1, 2]]),
+        ([(0, 1, "", ""), (2, 2, "", "")], [[0, 1]]),
+        ([(0, 1, "", ""), (2.001, 3, "", "")], [[0], [1]]),
+        ([(0, 0, "K", ""), (40, 40, "L", ""), (80, 80, "K", "")], [[0, 2], [1]]),
+        ([(0, 0, "", "key 1"), (40, 40, "", ""), (80, 80, "", "")], [[0, 1], [2]]),
+        ([(0, 0, "", "elsewhere"), (40, 40, "", "elsewhere"), (80, 80, "K", ""), (81, 81, "", "")], [[0, 1], [2, 3]]),
+    ],
+    ids=["within the longest", "a day between", "more than a day", "a case", "a link", "links to one"],
+)
+def test_who_is_near_to_whom(chains: list[tuple[float, float, str, str]], groups: list[list[int]]) -> None:
+    """In days: when it began, was last active, its case, to what one of its contacts is linked."""
+    day = DAY * 1000
+    found = [
+        Past(round(start * day), round(end * day), case, [f"key {n}"], [link] if link else [])
+        for n, (start, end, case, link) in enumerate(chains)
+    ]
+
+    assert sorted(near_one_another(found)) == groups
+
+
 def test_a_large_state_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is put by takes more room, and a state that fits no record would stop its customer."""
     books = Books()
@@ -116,8 +197,11 @@ def test_a_large_state_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None
     assert books.value is not None
     monkeypatch.setattr(stitch, "LARGE", len(body_of(books.value)))
     books.take(now=instant(60 + DAY))
-
     assert [len(customer_of(books).records), len(customer_of(books).past)] == [1, 0]
+    monkeypatch.undo()
+    books.take(now=instant(60 + DAY + 1))  # why: as a shard that is counted anew steps all its keys
+
+    assert [len(customer_of(books).records), len(customer_of(books).past)] == [0, 1]
 
 
 def test_what_cannot_be_put_by_when_it_closes_is_when_what_is_near_has_closed() -> None:

@@ -108,18 +108,25 @@ class Stitch:
         if now < due_of(old):
             return False
         customer, account = self.recall(key, old)
-        ends = [chain.closes_at for chain in account.chains] + [closes_at(past) for past in customer.past]
-        ends = [end + self.kept for end in ends] + [m.until for m in customer.markers] + [r.until for r in customer.refused]
-        return min(ends, default=NEVER) <= now
+        return min(self.ends(account, customer), default=NEVER) <= now
+
+    def ends(self, account: Account, customer: Customer) -> list[int]:
+        """When each part of a customer's state is due to leave the table."""
+        found = [chain.closes_at + self.kept for chain in account.chains] + [closes_at(past) + self.kept for past in customer.past]
+        return found + [m.until for m in customer.markers] + [r.until for r in customer.refused]
 
     def join(self, key: bytes, old: bytes | None, records: Sequence[Interaction | Moved], now: int, wall: int) -> Change:
-        """Interactions join the set; what has been in the table for long enough leaves it."""
+        """Interactions join the set; what has been in the table for long enough leaves it.
+
+        Without records and before the key is due, it is counted anew: other rules may say something else of what was put by.
+        """
         counts: dict[tuple[str, ...], int] = {}
         customer, before = self.recall(key, old)
         now = max(now, customer.as_of)
         was = customer.past
+        anew = old is not None and not records and now < due_of(old)
         if was:
-            customer = called_back(customer, records, now - self.kept)
+            customer = replace(customer, records=everything(customer), past=[]) if anew else called_back(customer, records, now - self.kept)
             if customer.past is not was:
                 before = Account(customer.records, customer.as_of, self.rules)
         taken = Taken(customer, self.kept)
@@ -146,7 +153,7 @@ class Stitch:
         if gone:
             kept = [r for r in kept if r.key not in gone]
             account = Account(kept, now, self.rules, account)
-        closed = customer.past is not was or min([chain.closes_at for chain in differing.new], default=NEVER) <= now
+        closed = anew or customer.past is not was or min([chain.closes_at for chain in differing.new], default=NEVER) <= now
         value, due = self.remember(key, account, Customer(now, kept, markers, still, customer.past), closed=closed)
         return Change(value=value, due=due, bookings=changes, archived=archived, outputs=tuple(outputs), counts=counts)
 
@@ -157,8 +164,7 @@ class Stitch:
         """
         is_open = any(account.now < chain.closes_at for chain in account.chains)
         waiting = account.waiting() if is_open else ()
-        ends = [chain.closes_at + self.kept for chain in account.chains] + [closes_at(past) + self.kept for past in customer.past]
-        ends += [m.until for m in customer.markers] + [r.until for r in customer.refused]
+        ends = self.ends(account, customer)
         if not ends:
             self.memo.pop(key, None)
             return None, NEVER
