@@ -1,10 +1,19 @@
-"""Who may be at a worker's pages at the same time, and for how long: whoever only holds a connection costs the worker nothing it needs."""
+"""Where a worker's pages are, and who may be there for how long: whoever only holds a connection costs the worker nothing it needs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import errno
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
 from aiohttp import web
+
+from streams.broker.kafka import free_port
+
+log = logging.getLogger(__name__)
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -21,6 +30,77 @@ MOST_FIELDS: Final = 64
 """Lines of a request's head, of at most 8,190 bytes each, as is its first one."""
 ALWAYS: Final = frozenset({"/healthz", "/readyz"})
 """Small, and a worker that does not say that it lives is killed."""
+NOT_HERE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""One of a host's addresses that this machine does not have, or not now: of `localhost` that of IPv6."""
+TRIES: Final = 10
+
+
+class TakenError(ValueError):
+    """Somebody else has the port: one line."""
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Sockets at every address of a host, ours until the end of the block; port 0 is any that is free. ValueError: one line.
+
+    They listen at once, because the port is nobody's before: until one listens, Linux lets several have it. Who asks
+    before there is anybody to answer waits.
+    """
+    with ExitStack() as stack:
+        sockets = opened(host, port) if port else opened_anywhere(host)
+        for each in sockets:
+            stack.enter_context(each)
+        yield sockets
+
+
+def opened_anywhere(host: str) -> list[socket.socket]:
+    """Sockets that listen at a port that is free: others look for one, too, so that it may be gone when we come."""
+    for _ in range(TRIES):
+        with suppress(TakenError):
+            return opened(host, free_port())
+    return opened(host, free_port())
+
+
+def opened(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen at a port of every address of a host. ValueError: one line, of the setting that cannot be."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        found = []
+    with ExitStack() as stack:
+        sockets = []
+        for family, _, _, _, address in found:
+            try:
+                sockets.append(stack.enter_context(socket.create_server(address, family=family)))
+            except OSError as error:
+                if error.errno in NOT_HERE:
+                    continue
+                more = "another port, or 0 for any that is free"
+                if error.errno == errno.EADDRINUSE:
+                    raise TakenError(f"KARAR_WEB_PORT: {port} is taken on {host}; {more}") from None
+                raise ValueError(f"KARAR_WEB_PORT: {port} cannot be had on {host}: {os.strerror(error.errno or 0)}; {more}") from None
+        if not sockets:
+            raise ValueError(f"KARAR_WEB_HOST: {host!r} is no address of this machine; 0.0.0.0 is all that it has")
+        stack.pop_all()
+        return sockets
+
+
+def site(host: str, port: int) -> str:
+    """Where a browser finds what listens there."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class Entrance:
+    """Lets people in at sockets that are ours already: what Faust starts as its web server's site."""
+
+    def __init__(self, runner: web.BaseRunner, sockets: Sequence[socket.socket], address: str) -> None:
+        self.runner, self.sockets, self.address = runner, sockets, address
+
+    async def start(self) -> None:
+        """Answers from now on, and says so."""
+        for each in self.sockets:
+            await web.SockSite(self.runner, each).start()
+        log.info("answers at %s/", self.address)
 
 
 class Runner(web.AppRunner):

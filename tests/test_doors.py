@@ -219,3 +219,11 @@ async def test_faust_runs_the_runner_that_it_has() -> None:
     assert "self._runner: AppRunner = AppRunner(self.web_app, access_log=None)" in inspect.getsource(Web)
     assert "self._runner," in inspect.getsource(Web._new_transport_tcp)  # noqa: SLF001 - that is what is held
     assert "await self._runner.setup()" in inspect.getsource(Web.start_server)
+
+
+async def test_faust_starts_the_site_that_it_is_given() -> None:
+    """A worker has its sockets before Faust starts: Faust's own site, at `web_bind` and `web_port`, is never made."""
+    assert '"tcp": self._new_transport_tcp' in inspect.getsource(Web.__init__)
+    assert "self._new_transport(self.app.conf.web_transport.scheme)" in inspect.getsource(Web._create_site)  # noqa: SLF001 - as above
+    assert "return self._transport_handlers[type_]()" in inspect.getsource(Web._new_transport)  # noqa: SLF001
+    assert "site = self._create_site()\n        await site.start()" in inspect.getsource(Web.start_server)

@@ -5,10 +5,11 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
@@ -16,9 +17,9 @@ from prometheus_client import disable_created_metrics
 
 from streams.app import app_of
 from streams.broker import BrokerError
-from streams.broker.kafka import free_port
 from streams.connection import UnreachedError
-from streams.doors import Runner
+from streams.core.targets import Rules
+from streams.doors import Entrance, Runner, listening, site
 from streams.engine.engine import LEAVE_SECONDS, START_AGAIN, Engine
 from streams.engine.host import KararApp
 from streams.engine.watch import watch
@@ -49,7 +50,13 @@ def worker(environment: Mapping[str, str]) -> int:
     """Runs until SIGTERM or SIGINT; the exit status: 0, or 70 for "start me again". ValueError, BrokerError: one line."""
     settings = Settings.read(environment)
     rules = settled_rules(settings)
-    port = settings.web_port or free_port()
+    with listening(settings.web_host, settings.web_port) as sockets:
+        return work(settings, rules, sockets)
+
+
+def work(settings: Settings, rules: Rules, sockets: Sequence[socket.socket]) -> int:
+    """Runs a worker whose pages are at these sockets; the exit status. BrokerError: one line."""
+    port = sockets[0].getsockname()[1]
     app = app_of(settings, web={"web_port": port, "web_bind": settings.web_host, "web_cors_options": None})
     engine = app.engine
     disable_created_metrics()  # type: ignore[no-untyped-call] # METRICS.md, Ledger habits: off by default
@@ -58,7 +65,9 @@ def worker(environment: Mapping[str, str]) -> int:
     engine.meters.build.labels(version("karar"), rules.version).set(1)
     web: Any = app.web
     attach(web.web_app, EngineView(engine, settings.partitions), pages)
-    web._runner = Runner(web.web_app)  # noqa: SLF001 - Faust's own has no limits; held by tests/test_doors.py
+    # Faust's own have no limits, and bind a port too late to say in one line that it is taken; held by tests/test_doors.py
+    web._runner = runner = Runner(web.web_app)  # noqa: SLF001 - Faust gives no other way
+    web._transport_handlers["tcp"] = lambda: Entrance(runner, sockets, site(settings.web_host, port))  # noqa: SLF001 - as above
     try:
         with hushed("aiokafka"):
             if problems := asyncio.run(checked(settings)):
@@ -68,7 +77,6 @@ def worker(environment: Mapping[str, str]) -> int:
     except UnreachedError as error:
         log.critical("leaving, to be started again: %s", error)
         return START_AGAIN
-    log.info("answers at http://%s:%d/", settings.web_host, port)
     collect_seldom()
     use_uvloop()
     return asyncio.run(ended(app, engine))
