@@ -217,11 +217,14 @@ def simulate(
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    *,
+    sockets: Annotated[list[int] | None, typer.Option("--socket", min=0, hidden=True, help="One that listens and is inherited.")] = None,
+) -> None:
     """Run one worker until a signal ends it; exit 70 means: start me again. Settings come from the environment."""
     from streams.commands.worker import worker as run  # noqa: PLC0415 - takes a while to import
 
-    raise typer.Exit(run(os.environ))
+    raise typer.Exit(run(os.environ, sockets or ()))
 
 
 @app.command()

@@ -53,6 +53,22 @@ def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
         yield sockets
 
 
+@contextmanager
+def inherited(numbers: Sequence[int]) -> Iterator[list[socket.socket]]:
+    """Sockets that whoever started this process has left open for it, ours until the end of the block. ValueError: one line."""
+    with ExitStack() as stack:
+        try:
+            sockets = [stack.enter_context(socket.socket(fileno=number)) for number in numbers]
+        except OSError as error:
+            raise ValueError(f"--socket: {', '.join(map(str, numbers))}: {error.strerror}; leave it out") from None
+        yield sockets
+
+
+def port_of(sockets: Sequence[socket.socket]) -> int:
+    """Their port."""
+    return int(sockets[0].getsockname()[1])
+
+
 def opened_anywhere(host: str) -> list[socket.socket]:
     """Sockets that listen at a port that is free: others look for one, too, so that it may be gone when we come."""
     for _ in range(TRIES):

@@ -3,12 +3,14 @@
 import asyncio
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +31,7 @@ from streams.demo.centre import DAY, happenings
 from streams.demo.reading import Figures, Ready, figures, ready, worst
 from streams.demo.screen import State, line, shown
 from streams.demo.today import Today
+from streams.doors import listening, port_of
 from streams.engine.kafka import Kafka
 from streams.publishing import Parcel
 from streams.replay import Replay
@@ -283,6 +286,64 @@ def test_a_worker_that_cannot_start_is_not_started_for_ever(tmp_path: Path) -> N
     assert why == f"the worker ended {MOST_STARTS} times within a minute: it said nothing; its log is {attendant.log}"
 
 
+def test_every_life_of_a_worker_has_the_same_sockets(tmp_path: Path) -> None:
+    """They stay open while it starts again: nobody else can have its port meanwhile."""
+    script = f"""
+import pathlib, socket, sys
+ours = socket.socket(fileno=int(sys.argv[1].removeprefix("--socket=")))
+with open({str(tmp_path / "ports")!r}, "a") as ports:
+    print(ours.getsockname()[1], file=ports)
+sys.exit(70)
+"""
+    attendant = Attendant(PLAIN, tmp_path / "worker.log", (sys.executable, "-c", script))
+    with listening("127.0.0.1", 0) as attendant.sockets:
+        port = port_of(attendant.sockets)
+        with pytest.raises(WorkerError):
+            asyncio.run(attendant.run())
+
+    assert (tmp_path / "ports").read_text().split() == [str(port)] * MOST_STARTS
+
+
+# -- Its port ----------------------------------------------------------------------------------------------------------
+
+
+def test_demos_that_start_together_have_a_port_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual one, then any that is free; who has one, has it: there is no moment in which another could take it."""
+    monkeypatch.setattr(demo, "DEFAULT_PORT", free_port())
+    with demo.port_found("127.0.0.1") as first, demo.port_found("127.0.0.1") as second, demo.port_found("0.0.0.0") as third:  # noqa: S104
+        ports = [port_of(sockets) for sockets in (first, second, third)]
+    with demo.port_found("127.0.0.1") as again:
+        assert port_of(again) == ports[0] == demo.DEFAULT_PORT
+
+    assert len(set(ports)) == 3
+
+
+def had_at_once(asked: str) -> list[int]:
+    """The ports that a demo has before it does anything else."""
+    given = {"KARAR_WEB_PORT": asked, "KARAR_WEB_HOST": "127.0.0.1"}
+    with demo.port_asked(given, Settings.read(given)) as sockets:
+        return [port_of([each]) for each in sockets]
+
+
+def test_a_port_is_had_at_once_where_it_was_asked_for() -> None:
+    """Where any will do, it is found when the worker starts."""
+    port = free_port()
+
+    assert had_at_once(f" {port} ") == [port]
+    assert [had_at_once(any_will_do) for any_will_do in ("", " ", "0", "00")] == [[]] * 4
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_one_line_at_once(tmp_path: Path) -> None:
+    """Before Kafka is asked or started; so is every other setting that cannot be."""
+    with listening("127.0.0.1", 0) as sockets:
+        port = port_of(sockets)
+        given = PLAIN | {"KARAR_BROKER": "127.0.0.1:1", "KARAR_WEB_PORT": f"{port}"}
+        done = subprocess.run([BIN, "demo"], env=given, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    line = f"karar: KARAR_WEB_PORT: {port} is taken on 127.0.0.1; another port, or 0 for any that is free\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
 # -- All of it ---------------------------------------------------------------------------------------------------------
 
 
@@ -298,6 +359,13 @@ def demonstrating(folder: Path, kafka: str, *arguments: str, **more: str) -> Ite
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
+
+
+def answering(process: subprocess.Popen[str]) -> int:
+    """The port that a demo says its worker is at, as soon as it says so."""
+    assert process.stdout is not None
+    told = next(filter(None, (re.match(r"worker: http://127\.0\.0\.1:(\d+)/ ", line) for line in process.stdout)))
+    return int(told[1])
 
 
 def topics(kafka: str) -> set[str]:
@@ -366,15 +434,19 @@ def test_the_demo_is_alive_and_true_and_leaves_nothing(tmp_path: Path, kafka: st
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_demo_in_order(tmp_path: Path, kafka: str) -> None:
-    """At any time, with exit 0 and nothing left."""
-    with demonstrating(tmp_path, kafka) as (process, port):
-        wait_for(lambda: page(port, "/healthz"))
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+def test_ctrl_c_ends_demos_that_were_started_together_in_order(tmp_path: Path, kafka: str) -> None:
+    """Each has a worker of its own that answers, at a port that nobody asked for; exit 0 and nothing left."""
+    both = [demonstrating(tmp_path, kafka, KARAR_WEB_PORT="") for _ in range(2)]
+    with both[0] as (one, _), both[1] as (other, _):
+        ports = [answering(process) for process in (one, other)]
+        for process, port in zip((one, other), ports, strict=True):
+            wait_for(partial(page, port, "/healthz"))
+            process.send_signal(signal.SIGINT)
+        said = [process.communicate(timeout=60) for process in (one, other)]
 
-    assert (process.returncode, err) == (0, "")
-    assert out.splitlines()[-1] == "everything that was started has been stopped"
+    assert len(set(ports)) == 2
+    assert [(process.returncode, err) for process, (_, err) in zip((one, other), said, strict=True)] == [(0, "")] * 2
+    assert [out.splitlines()[-1] for out, _ in said] == ["everything that was started has been stopped"] * 2
     assert list(tmp_path.iterdir()) == []
 
 

@@ -119,6 +119,13 @@ def test_any_port_is_one_that_nobody_has_taken_meanwhile(monkeypatch: pytest.Mon
         pass
 
 
+def test_a_socket_that_was_not_inherited_is_one_line(tmp_path: Path) -> None:
+    """Only the demo says `--socket`, to its worker."""
+    said = karar(tmp_path, "worker", "--socket=1000000", KARAR_BROKER=NOBODY)
+
+    assert said == (2, "", ["karar: --socket: 1000000: Bad file descriptor; leave it out"])
+
+
 @pytest.mark.asyncio
 async def test_it_is_said_where_a_worker_answers_when_it_does(caplog: pytest.LogCaptureFixture) -> None:
     """Not before; and whoever asked before is answered then."""

@@ -3,10 +3,11 @@
 import asyncio
 import shutil
 import signal
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from secrets import token_hex
 from tempfile import mkdtemp
@@ -18,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from streams.broker import BrokerError
-from streams.broker.kafka import check_port, free_port, serving
+from streams.broker.kafka import serving
 from streams.commands.broker import interrupt
 from streams.connection import administrator, kafka_of
 from streams.demo import WorkerError
@@ -28,6 +29,7 @@ from streams.demo.publisher import Publisher, wall
 from streams.demo.reading import Figures, Ready, Window
 from streams.demo.screen import State, line, shown
 from streams.demo.today import Today
+from streams.doors import TakenError, listening, port_of
 from streams.logs import hushed
 from streams.publishing import sending
 from streams.security import NAMES as SECURITY
@@ -53,12 +55,14 @@ def run(environment: Mapping[str, str], console: Console, seconds: float | None,
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) is not signal.SIG_IGN:
             signal.signal(ending, interrupt)
-    with suppress(KeyboardInterrupt), hushed("aiokafka"), serving(environment) as address, folder() as home:
-        given = worker_environment(environment, address)
+    given = worker_environment(environment)
+    asked = port_asked(environment, Settings.read(given))
+    with suppress(KeyboardInterrupt), hushed("aiokafka"), asked as sockets, serving(environment) as address, folder() as home:
+        given["KARAR_BROKER"] = address
         settings = Settings.read(given)
         borrowed = bool(value(environment, "KARAR_BROKER"))
         tell(console, f"Kafka at {address}, {'yours' if borrowed else 'started for this'}; topics {settings.prefix}.…")
-        asyncio.run(Demo(settings, given, home, console, seed, borrowed=borrowed).run(seconds))
+        asyncio.run(Demo(settings, given, home, console, seed, borrowed=borrowed).run(seconds, sockets))
     tell(console, "everything that was started has been stopped")
 
 
@@ -79,24 +83,31 @@ async def published(settings: Settings, console: Console, seed: int) -> None:
         await publisher.go_on()
 
 
-def worker_environment(environment: Mapping[str, str], address: str) -> dict[str, str]:
-    """The settings of the demo's worker. On somebody's Kafka its topics have a name that nobody else has."""
-    given = TELLING | dict(environment) | {"KARAR_BROKER": address, "KARAR_CLOCK": "wall", "KARAR_ADAPTERS": ""}
+def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings of the demo's worker, but for a Kafka of ours. On somebody's its topics have a name that nobody else has."""
+    given = TELLING | dict(environment) | {"KARAR_CLOCK": "wall", "KARAR_ADAPTERS": ""}
     if not value(environment, "KARAR_BROKER"):
         given |= dict.fromkeys(SECURITY, "")  # ours has no passwords
     else:
         given["KARAR_PREFIX"] = f"{value(environment, 'KARAR_PREFIX')}-demo-{token_hex(3)}"
-    if environment.get("KARAR_WEB_PORT", "").strip() in {"", "0"}:
-        given["KARAR_WEB_PORT"] = str(port_for(DEFAULT_PORT))
     return given
 
 
-def port_for(wanted: int) -> int:
-    """A port that nobody has, that one if possible."""
-    with suppress(BrokerError):
-        check_port(wanted)
-        return wanted
-    return free_port()
+def port_asked(environment: Mapping[str, str], settings: Settings) -> AbstractContextManager[list[socket.socket]]:
+    """Sockets at the port that the worker was told to have, had at once; none where any will do. ValueError: one line."""
+    asked = environment.get("KARAR_WEB_PORT", "").strip() and settings.web_port
+    return listening(settings.web_host, settings.web_port) if asked else nullcontext([])
+
+
+@contextmanager
+def port_found(host: str) -> Iterator[list[socket.socket]]:
+    """Sockets at the port that workers have by themselves, at any that is free where somebody has that one. ValueError: one line."""
+    with ExitStack() as stack:
+        try:
+            sockets = stack.enter_context(listening(host, DEFAULT_PORT))
+        except TakenError:
+            sockets = stack.enter_context(listening(host, 0))
+        yield sockets
 
 
 @contextmanager
@@ -127,13 +138,16 @@ class Demo:
     ) -> None:
         self.settings, self.console, self.seed, self.borrowed = settings, console, seed, borrowed
         self.attendant = Attendant(environment, home / "worker.log")
-        self.state = State(address=f"http://127.0.0.1:{settings.web_port}")
+        self.state = State()
         self.stopped = asyncio.Event()
         self.began = 0.0
         self.live_since: float | None = None
 
-    async def run(self, seconds: float | None) -> None:
-        """The days that have been, then live until it is stopped. BrokerError, WorkerError: one line."""
+    async def run(self, seconds: float | None, sockets: list[socket.socket]) -> None:
+        """The days that have been, then live until it is stopped, with the worker at these sockets. BrokerError, WorkerError: one line.
+
+        Without sockets its port is found when it starts: until then somebody else may want the usual one.
+        """
         loop = asyncio.get_running_loop()
         for ending in ENDING:
             loop.add_signal_handler(ending, self.stopped.set)
@@ -147,6 +161,7 @@ class Demo:
             await self.publish_the_past(publisher, now)
             stack.push_async_callback(self.attendant.stop)
             if not self.stopped.is_set():
+                self.attendant.sockets = sockets or stack.enter_context(port_found(self.settings.web_host))
                 await self.go_live(publisher, now, seconds)
         tell(self.console, f"ended after {self.state.live:.0f} s live, {self.state.moments:,} moments of truth counted")
 
@@ -167,10 +182,12 @@ class Demo:
     async def go_live(self, publisher: Publisher, now: int, seconds: float | None) -> None:
         """Publishes, counts and shows, until it is stopped, the time is over, or something cannot go on."""
         today = Today(kafka_of(self.settings), self.settings.topic("moments"), self.settings.partitions, now)
+        port = port_of(self.attendant.sockets)
+        self.state.address = f"http://127.0.0.1:{port}"
         self.began = time.monotonic()
         tell(self.console, f"worker: {self.state.address}/ and {self.state.address}/metrics, its log: {self.attendant.log}")
         tell(self.console, f"the trial balance meanwhile: {self.audit()}")
-        async with Window(self.settings.web_port, self.settings.web_token) as window:
+        async with Window(port, self.settings.web_token) as window:
             works: list[Coroutine[Any, Any, None]] = [
                 self.attendant.run(), publisher.go_on(), today.run(), self.look(window, publisher, today), self.look_at_chains(window),
             ]  # fmt: skip

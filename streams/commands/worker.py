@@ -19,7 +19,7 @@ from streams.app import app_of
 from streams.broker import BrokerError
 from streams.connection import UnreachedError
 from streams.core.targets import Rules
-from streams.doors import Entrance, Runner, listening, site
+from streams.doors import Entrance, Runner, inherited, listening, port_of, site
 from streams.engine.engine import LEAVE_SECONDS, START_AGAIN, Engine
 from streams.engine.host import KararApp
 from streams.engine.watch import watch
@@ -46,17 +46,20 @@ worker's time. What it finds is of connections and errors, some kilobytes a seco
 is seldom asked, but soon after partitions were paused or given to somebody else, when fetches and whole shards may be in circles."""
 
 
-def worker(environment: Mapping[str, str]) -> int:
-    """Runs until SIGTERM or SIGINT; the exit status: 0, or 70 for "start me again". ValueError, BrokerError: one line."""
+def worker(environment: Mapping[str, str], numbers: Sequence[int] = ()) -> int:
+    """Runs until SIGTERM or SIGINT; the exit status: 0, or 70 for "start me again". ValueError, BrokerError: one line.
+
+    ``numbers``: sockets that whoever starts it has opened for it, instead of those of the settings.
+    """
     settings = Settings.read(environment)
     rules = settled_rules(settings)
-    with listening(settings.web_host, settings.web_port) as sockets:
+    with inherited(numbers) if numbers else listening(settings.web_host, settings.web_port) as sockets:
         return work(settings, rules, sockets)
 
 
 def work(settings: Settings, rules: Rules, sockets: Sequence[socket.socket]) -> int:
     """Runs a worker whose pages are at these sockets; the exit status. BrokerError: one line."""
-    port = sockets[0].getsockname()[1]
+    port = port_of(sockets)
     app = app_of(settings, web={"web_port": port, "web_bind": settings.web_host, "web_cors_options": None})
     engine = app.engine
     disable_created_metrics()  # type: ignore[no-untyped-call] # METRICS.md, Ledger habits: off by default

@@ -1,6 +1,7 @@
 """The demo's worker: a process of its own, started again whenever it asks for that, as whoever runs Karar does."""
 
 import asyncio
+import socket
 import sys
 import time
 from asyncio.subprocess import Process
@@ -19,11 +20,15 @@ TOLD: Final = 200
 
 
 class Attendant:
-    """Keeps a worker running. ``restarts``: how often it was started again."""
+    """Keeps a worker running. ``restarts``: how often it was started again; ``sockets``: where it answers in each of its lives.
+
+    They are ours: while a worker starts again nobody else can have its port, and whoever asks there waits.
+    """
 
     def __init__(self, environment: Mapping[str, str], log: Path, command: Sequence[str] = WORKER) -> None:
         self.environment, self.log, self.command = environment, log, command
         self.process: Process | None = None
+        self.sockets: Sequence[socket.socket] = ()
         self.restarts = 0
         self.starts: list[float] = []
 
@@ -41,10 +46,12 @@ class Attendant:
     async def once(self) -> int:
         """One life of the worker; its status. It is out of reach of Ctrl-C: we say when it ends."""
         self.starts.append(time.monotonic())
+        numbers = [each.fileno() for each in self.sockets]
+        command = [*self.command, *(f"--socket={number}" for number in numbers)]
         with self.log.open("ab") as out:
             self.process = await asyncio.create_subprocess_exec(
-                *self.command, env=self.environment, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, process_group=0
-            )  # fmt: skip
+                *command, env=self.environment, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, process_group=0, pass_fds=numbers
+            )
         return await self.process.wait()
 
     @property
