@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import os
 import re
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from streams.core.targets import Rules
 from streams.demo import WorkerError
 from streams.demo.attendant import MOST_STARTS, Attendant
 from streams.demo.centre import DAY, happenings
+from streams.demo.program import called
 from streams.demo.reading import Figures, Ready, figures, ready, worst
 from streams.demo.screen import State, line, shown
 from streams.demo.today import Today
@@ -344,6 +346,63 @@ def test_a_port_that_was_asked_for_and_is_taken_is_one_line_at_once(tmp_path: Pa
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 
+# -- What it prints to be typed ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program that no shell finds, in a folder two below the working directory."""
+    made = tmp_path / ".venv" / "bin" / "karar"
+    made.parent.mkdir(parents=True)
+    made.write_text("#!/bin/sh\n")
+    made.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("folder", "typed"),
+    [(".", ".venv/bin/karar"), (".venv", "bin/karar"), (".venv/bin", "./karar"), ("/usr/bin", "{whole}"), ("sub", "../.venv/bin/karar")],
+)
+def test_who_is_not_found_by_name_is_called_by_the_shortest_path(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, typed: str
+) -> None:
+    """After `make demo`, which has nothing but `.venv/bin/karar`: relative to where one is, unless that is longer."""
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(folder)
+
+    assert called(str(program)) == called(os.path.relpath(program)) == typed.format(whole=program)
+
+
+def test_who_is_found_by_name_is_called_by_it(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an environment that was activated, or by a link as pipx makes it; not where the name is another program's."""
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "karar").symlink_to(program)
+    for path in program.parent, tmp_path / "linked":
+        monkeypatch.setenv("PATH", str(path))
+        assert called(str(program)) == "karar"
+
+    (tmp_path / "karar").write_text("#!/bin/sh\n")
+    (tmp_path / "karar").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{program.parent}")
+    assert called(str(program)) == ".venv/bin/karar"
+
+
+def test_a_path_that_a_shell_would_take_apart_is_quoted(program: Path, tmp_path: Path) -> None:
+    """A folder of somebody's may have a space in its name."""
+    (tmp_path / "my karar").symlink_to(program.parent.parent)
+
+    assert called("my karar/bin/karar") == "'my karar/bin/karar'"
+
+
+def test_a_module_is_called_by_its_python(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m streams demo`: the path of the module could not be typed."""
+    monkeypatch.setattr(sys, "executable", str(program.with_name("python")))
+
+    assert called("/somewhere/streams/__main__.py") == ".venv/bin/python -m streams"
+
+
 # -- All of it ---------------------------------------------------------------------------------------------------------
 
 
@@ -427,6 +486,9 @@ def test_the_demo_is_alive_and_true_and_leaves_nothing(tmp_path: Path, kafka: st
     assert any(chain["weakest"] and chain["why"] for chain in chains)
     assert "events of the last two days published in " in out
     assert "Worst open chain" in out
+    printed = next(filter(None, (re.fullmatch(r"the trial balance meanwhile: (.+)", line) for line in out.splitlines())))
+    typed = ["bash", "-c", f"{printed[1]} --help"]
+    assert "Draw the trial balance" in subprocess.run(typed, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
     assert out.splitlines()[-1] == "everything that was started has been stopped"
     assert topics(kafka) <= before
     assert list(tmp_path.iterdir()) == []

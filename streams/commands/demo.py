@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -25,6 +26,7 @@ from streams.connection import administrator, kafka_of
 from streams.demo import WorkerError
 from streams.demo.attendant import Attendant
 from streams.demo.centre import DAY, happenings
+from streams.demo.program import called
 from streams.demo.publisher import Publisher, wall
 from streams.demo.reading import Figures, Ready, Window
 from streams.demo.screen import State, line, shown
@@ -261,7 +263,7 @@ class Demo:
     def audit(self) -> str:
         """What a second terminal may ask."""
         partitions = f" KARAR_PARTITIONS={self.settings.partitions}"
-        return f"KARAR_BROKER={self.settings.broker} KARAR_PREFIX={self.settings.prefix}{partitions} karar audit"
+        return f"KARAR_BROKER={self.settings.broker} KARAR_PREFIX={self.settings.prefix}{partitions} {called(sys.argv[0])} audit"
 
     async def clear_up(self) -> None:
         """Nothing of the demo stays on somebody's Kafka."""
