@@ -14,11 +14,7 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
-    KafkaConnectionError,
     KafkaError,
-    KafkaTimeoutError,
-    NodeNotReadyError,
-    RequestTimedOutError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
@@ -26,14 +22,11 @@ from aiokafka.errors import (
 )  # fmt: skip
 
 from streams.broker import BrokerError
-from streams.engine.kafka import Kafka
+from streams.engine.kafka import GOING_SECONDS, UNREACHED, Kafka
 from streams.security import CA, CERTIFICATE, MECHANISM, PASSWORD, PLAINTEXT, PROTOCOL, USER, Security
 from streams.settings import Settings
 
 ANSWER_MS: Final = 10_000
-GOING_SECONDS: Final = 0.25
-"""So long TLS may take to say goodbye. A connection that was never made does not."""
-UNREACHED: Final = (KafkaConnectionError, NodeNotReadyError, KafkaTimeoutError, RequestTimedOutError, TimeoutError, OSError)
 NOT_ALLOWED: Final = (
     TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError, TransactionalIdAuthorizationFailed,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,11 @@ CLIENTS: Final = ("aiokafka", "faust", "mode", "aiohttp")
 PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 TALKATIVE: Final = "aiokafka.conn"
 """Tells every request as it is at level debug, those that sign in as well, with a password in them."""
+REPEATING: Final = "aiokafka"
+AGAIN_SECONDS: Final = 60
+MOST_KINDS: Final = 500
+COUNTED: Final = re.compile(r"\w*\d\w*")
+"""Nodes, ports, partitions, offsets, the client's own ids: what differs only in these is the same said again."""
 UNVERIFIED: Final = "Unable to verify the partition has been added to the transaction"
 
 
@@ -65,6 +71,33 @@ class Quiet(logging.Filter):
         if name:
             self.count(name)
         return not name
+
+
+class Repeated(logging.Filter):
+    """Of what the Kafka client says again and again, keeps all but one in a while out of the log, and says how many that were.
+
+    While Kafka is away it tells every try of every connection, some seventy lines a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is worth telling: the first of its kind, or the first for a while."""
+        if record.name.partition(".")[0] != REPEATING:
+            return True
+        kind = f"{record.name}: {COUNTED.sub('#', record.getMessage())}"
+        since, left_out = self.told.get(kind, (-AGAIN_SECONDS, 0))
+        if since <= record.created < since + AGAIN_SECONDS:
+            self.told[kind] = since, left_out + 1
+            return False
+        if left_out:
+            record.left_out = left_out
+        if len(self.told) >= MOST_KINDS:
+            self.told.clear()
+        self.told[kind] = record.created, 0
+        return True
 
 
 def benign(record: logging.LogRecord) -> str:
@@ -138,6 +171,8 @@ def configure(form: LogFormat, level: LogLevel, count: Callable[[str], object], 
     handler.setFormatter(ConsoleLines() if (form or ("console" if stream.isatty() else "json")) == "console" else JsonLines())
     handler.addFilter(discreet)
     handler.addFilter(Quiet(count))
+    if level != "debug":
+        handler.addFilter(Repeated())
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)

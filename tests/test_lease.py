@@ -55,6 +55,15 @@ def test_a_confirmation_counts_from_when_the_request_was_sent(lease: Lease, time
     assert not lease.holds()
 
 
+def test_what_was_heard_last_stays_known_when_the_lease_is_lost(lease: Lease, time: Time) -> None:
+    """It says whether Kafka answers, not what is ours."""
+    lease.confirmed(time.at)
+    lease.confirmed(time.at - 1)
+    lease.lost()
+
+    assert (lease.heard, lease.until) == (time.at, 0.0)
+
+
 def test_an_answer_that_comes_late_takes_nothing_back(lease: Lease, time: Time) -> None:
     """An older request that is confirmed after a younger one does not shorten the lease."""
     lease.confirmed(time.at)

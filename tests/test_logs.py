@@ -15,7 +15,7 @@ import pytest
 from aiokafka.errors import ConcurrentTransactions, NotEnoughReplicasError, NotLeaderForPartitionError
 from aiokafka.structs import TopicPartition
 
-from streams.logs import BENIGN, UNVERIFIED, Benign, configure, hushed, masked
+from streams.logs import AGAIN_SECONDS, BENIGN, MOST_KINDS, UNVERIFIED, Benign, Repeated, configure, hushed, masked
 from streams.settings import LogFormat, LogLevel
 
 RETRY: Final = BENIGN[0]
@@ -169,6 +169,62 @@ def test_a_command_hushes_the_client_and_no_longer_than_it_takes() -> None:
     logging.getLogger("aiokafka.client").error("Unable to connect again")
 
     assert [said["message"] for said in log.members] == ["Unable to connect again"]
+
+
+# -- What is said again and again -----------------------------------------------------------------------------------------
+
+
+def say(text: str, *arguments: object, logger: str = "aiokafka", at: float = 1_000.0) -> None:
+    """Let somebody say something at an instant."""
+    made = logging.getLogger(logger).makeRecord(logger, logging.ERROR, "", 0, text, arguments, None)
+    made.created = at
+    logging.getLogger().handle(made)
+
+
+UNABLE: Final = "Unable connect to node with id %s: %s"
+
+
+def test_what_the_client_repeats_is_told_once_in_a_while_with_how_often_it_was() -> None:
+    """While Kafka is away it says the same seventy times a second. Within, exactly, outside; a clock that was set back hides nothing."""
+    log = Log()
+    for at in (0, 0.1, AGAIN_SECONDS - 0.001, AGAIN_SECONDS, AGAIN_SECONDS + 1, -5):
+        say(UNABLE, 1, OSError(111, "Connection refused"), at=1_000 + at)
+
+    assert [said.get("left_out") for said in log.members] == [None, 2, 1]
+
+
+def test_another_node_is_the_same_again_and_another_reason_is_not() -> None:
+    """Numbers of nodes, ports and partitions make no kind of their own; what went wrong does, and who says it."""
+    log = Log()
+    say(UNABLE, 1, OSError(111, "Connection refused"))
+    say(UNABLE, 2, OSError(111, "Connection refused"))
+    say(UNABLE, 2, OSError(113, "No route to host"))
+    say(UNABLE, 2, OSError(113, "No route to host"), logger="aiokafka.conn")
+
+    assert [(said["logger"], said["message"]) for said in log.members] == [
+        ("aiokafka", "Unable connect to node with id 1: [Errno 111] Connection refused"),
+        ("aiokafka", "Unable connect to node with id 2: [Errno 113] No route to host"),
+        ("aiokafka.conn", "Unable connect to node with id 2: [Errno 113] No route to host"),
+    ]
+
+
+def test_everybody_else_may_repeat_himself_and_so_may_the_client_where_everything_is_told() -> None:
+    """Only the client tries and tells so often; `KARAR_LOG_LEVEL=debug` is for those who look for a defect."""
+    for level, logger, told in (("info", "streams.engine", 2), ("info", "faust", 2), ("debug", "aiokafka", 2), ("info", "aiokafka", 1)):
+        log = Log("json", level)  # type: ignore[arg-type] # a level
+        say("again", logger=logger)
+        say("again", logger=logger)
+
+        assert len(log.lines) == told, (level, logger)
+
+
+def test_kinds_are_kept_in_bounds() -> None:
+    """Whatever the client says in other words each time, no worker grows by it."""
+    repeated = Repeated()
+    for number in range(2 * MOST_KINDS):
+        repeated.filter(logging.makeLogRecord({"name": "aiokafka", "msg": "x" * number}))
+
+    assert 0 < len(repeated.told) <= MOST_KINDS
 
 
 # -- What is benign ----------------------------------------------------------------------------------------------------

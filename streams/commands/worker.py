@@ -22,6 +22,7 @@ from streams.core.targets import Rules
 from streams.doors import Entrance, Runner, inherited, listening, port_of, site
 from streams.engine.engine import LEAVE_SECONDS, START_AGAIN, Engine
 from streams.engine.host import KararApp
+from streams.engine.reach import listen
 from streams.engine.watch import watch
 from streams.given import identity_of, settled_rules
 from streams.logs import configure, hushed
@@ -138,7 +139,7 @@ async def run(app: KararApp, engine: Engine) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    background = [asyncio.create_task(watch(engine)), asyncio.create_task(collect(engine))]
+    background = [asyncio.create_task(watch(engine)), asyncio.create_task(listen(engine)), asyncio.create_task(collect(engine))]
     waiting = asyncio.create_task(asked.wait())
     starting = asyncio.create_task(app.start())
     try:

@@ -1,11 +1,14 @@
 """Connections to Kafka as the engine needs them, and one transaction at a time."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import AIOKafkaConnection, collect_hosts
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.engine.fetched import install
@@ -16,6 +19,10 @@ BATCH_BYTES: Final = 1 << 20
 FETCH_BYTES: Final = 8 << 20
 REQUEST_SECONDS: Final = 10
 RETRY_MS: Final = 20
+ANSWER_SECONDS: Final = 3
+GOING_SECONDS: Final = 0.25
+"""So long TLS may take to say goodbye. A connection that was never made does not."""
+UNREACHED: Final = (KafkaConnectionError, NodeNotReadyError, KafkaTimeoutError, RequestTimedOutError, TimeoutError, OSError)
 
 install()
 
@@ -49,6 +56,24 @@ class Kafka:
             return int((await consumer.end_offsets([place]))[place])
         finally:
             await consumer.stop()
+
+    async def answers(self) -> bool:
+        """Whether Kafka answers at one of its addresses, by connections of our own: even that it does not let us in is an answer."""
+        return any(await asyncio.gather(*(self.answers_at(host, port) for host, port, _ in collect_hosts(self.bootstrap))))
+
+    async def answers_at(self, host: str, port: int) -> bool:
+        """The same of one address."""
+        connection = AIOKafkaConnection(host, port, client_id="karar", request_timeout_ms=ANSWER_SECONDS * 1000, **self.security)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await connection.connect()
+        except UNREACHED:
+            return False
+        except KafkaError:
+            return True
+        finally:
+            await asyncio.wait([connection.close()], timeout=GOING_SECONDS)
+        return True
 
     def producer(self, transactional_id: str) -> AIOKafkaProducer:
         """A transactional producer. Its transactions end by themselves within a session, so that nobody waits longer for a frozen one."""

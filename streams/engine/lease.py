@@ -23,12 +23,15 @@ def boottime() -> float:
 
 
 class Lease:
-    """The lease of one process. ``session`` is the group's session timeout in seconds. Any thread may call."""
+    """The lease of one process. ``session`` is the group's session timeout in seconds; ``heard``: when what was last confirmed was sent.
+
+    Any thread may call.
+    """
 
     def __init__(self, session: float, clock: Callable[[], float] = boottime) -> None:
         self.session, self.clock = session, clock
         self.grace = session / GRACE_SHARE
-        self.until = 0.0
+        self.until = self.heard = 0.0
         self.asked: float | None = None
         self.joined = 0.0
         self.losses = self.known = 0
@@ -36,6 +39,7 @@ class Lease:
     def confirmed(self, sent: float) -> None:
         """A heartbeat or a join that was sent then has been confirmed."""
         self.until = max(self.until, sent + self.session - MARGIN)
+        self.heard = max(self.heard, sent)
 
     def lost(self) -> None:
         """The coordinator does not know this member any more: what it had may be somebody else's, and be changed by him."""
