@@ -21,7 +21,7 @@ from streams.demo import WorkerError
 from streams.engine.ledger import LIMIT
 from streams.given import identity_of, rules_of
 from streams.replay import Replay
-from streams.settings import Settings, instant_of, mirror, rows, topic_name
+from streams.settings import Settings, instant_of, mirror, rows, topic_name, unknown
 
 app = typer.Typer(
     name="karar",
@@ -56,6 +56,9 @@ def karar(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)
+    if context.invoked_subcommand != worker.__name__:  # which has a log
+        for line in unknown(os.environ):
+            typer.echo(f"karar: {line}", err=True)
 
 
 @app.command()

@@ -1,8 +1,9 @@
 """Settings from the environment: one table, printed by `karar settings`, and read at once into `Settings`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
 
@@ -72,6 +73,13 @@ SETTINGS: Final = (
     Setting("KARAR_LOG_LEVEL", "info", "debug, info, warning or error"),
 )
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
+OURS: Final = "KARAR_"
+OF_TESTS: Final = frozenset({"KARAR_REWRITE_JOURNEYS", "KARAR_SHARED", "KARAR_SHUFFLES", "KARAR_TEST_DRAWN", "KARAR_TEST_SEED"})
+INJECTED: Final = re.compile(
+    r"KARAR_(?:\w+_)?(?:SERVICE_HOST=.*|SERVICE_PORT(?:_\w+)?=\d+|PORT(?:_\d+_(?:TCP|UDP|SCTP))?=(?:tcp|udp|sctp)://.*"
+    r"|PORT_\d+_(?:TCP|UDP|SCTP)_(?:PROTO|PORT|ADDR)=.*)"
+)
+"""What Kubernetes puts into the environment of whoever runs beside a service named karar or karar-…: NAME=value."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -154,6 +162,17 @@ def rows(environment: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
         source = "environment" if environment.get(setting.name, "").strip() else "default"
         table.append((setting.name, MASK if setting.secret and given else shown(given), source, setting.meaning))
     return table
+
+
+def unknown(environment: Mapping[str, str]) -> Iterator[str]:
+    """One line for each variable that begins like a setting and is none, with the setting that may have been meant."""
+    names = [setting.name.removeprefix(OURS) for setting in SETTINGS]
+    for name in sorted(name for name in environment if name.startswith(OURS)):
+        if name in BY_NAME or name in OF_TESTS or INJECTED.fullmatch(f"{name}={environment[name]}"):
+            continue
+        # Without what all names begin with: else any two of them would be near each other.
+        meant = get_close_matches(name.removeprefix(OURS), names, 1)
+        yield f"{name}: there is no such setting; {f'{OURS}{meant[0]}?' if meant else '`karar settings` prints all'}"
 
 
 def shown(address: str) -> str:

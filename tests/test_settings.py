@@ -1,14 +1,31 @@
 """Settings: what each is where nothing is said, how it is read, and every refusal in one line with an example."""
 
+import json
+import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from streams.engine.engine import START_AGAIN
 from streams.security import Security
-from streams.settings import BY_NAME, SETTINGS, Settings, rows
-from tests.command import karar
+from streams.settings import BY_NAME, OF_TESTS, SETTINGS, Settings, rows, unknown
+from tests.command import PLAIN, karar
+from tests.shared import ROOT
 
+KUBERNETES: Final = {
+    f"{service}_{name}": value
+    for service in ("KARAR", "KARAR_WORKER", "KARAR_BROKER")
+    for name, value in {
+        "SERVICE_HOST": "10.96.7.1", "SERVICE_PORT": "6066", "SERVICE_PORT_HTTP_METRICS": "6066", "PORT": "tcp://10.96.7.1:6066",
+        "PORT_6066_TCP": "tcp://10.96.7.1:6066", "PORT_6066_TCP_PROTO": "tcp", "PORT_6066_TCP_PORT": "6066",
+        "PORT_6066_TCP_ADDR": "10.96.7.1",
+    }.items()
+}  # fmt: skip
+"""What it gives every container of a namespace that has services of these names."""
 NOON: Final = 1_767_614_400_000
 
 
@@ -181,3 +198,60 @@ def test_a_password_in_an_address_is_not_shown(name: str, password: str) -> None
     (told,) = [value for row, value, *_ in rows({name: f"http://one/,https://user:{password}@two/x"}) if row == name]
 
     assert told == "********@two/x"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("KARAR_BROKRE", "KARAR_BROKER?"), ("KARAR_PARTITION", "KARAR_PARTITIONS?"), ("KARAR_PORT", "KARAR_WEB_PORT?"),
+        ("KARAR_LOGLEVEL", "KARAR_LOG_LEVEL?"), ("KARAR_KAFKA", "`karar settings` prints all"), ("KARAR_", "`karar settings` prints all"),
+    ],
+)  # fmt: skip
+def test_what_begins_like_a_setting_and_is_none_is_told_with_the_nearest(name: str, meant: str) -> None:
+    """Who mistypes a name would get the default, and look for the reason elsewhere. Its value may be a secret."""
+    assert list(unknown({name: "hush"})) == [f"{name}: there is no such setting; {meant}"]
+
+
+def test_what_is_a_setting_or_somebody_elses_is_not_told() -> None:
+    """All settings, the names of others, and what Kubernetes gives every container beside a service that is named karar."""
+    assert list(unknown(dict.fromkeys(BY_NAME, "x") | {"PATH": "/bin", "karar_broker": "x", "NOT_KARAR_BROKRE": "x"})) == []
+    assert list(unknown(KUBERNETES)) == []
+
+
+def test_what_only_tests_are_told_by_is_not_told() -> None:
+    """`KARAR_TEST_SEED=… make test`: such names are known wherever they are read or set."""
+    tests = "\n".join(path.read_text("utf-8") for path in (*(ROOT / "tests").rglob("*.py"), ROOT / "Makefile"))
+    names = set(re.findall(r"environ(?:\.get|\.setdefault)?[\[(]\"(KARAR_\w+)|^\t@?(KARAR_\w+)=", tests, re.MULTILINE))
+    found = {name for pair in names for name in pair} - {"", *BY_NAME}
+
+    assert found == OF_TESTS
+    assert list(unknown(dict.fromkeys(OF_TESTS, "1"))) == []
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(("settings",), 0), (("convert", "-", "--format", "events"), 0), (("forget",), 2)])
+def test_every_command_tells_of_it_and_goes_on(tmp_path: Path, arguments: tuple[str, ...], status: int) -> None:
+    """A fleet may share an environment: one line each on standard error, in their order, and nothing else changes."""
+    plain, said = karar(tmp_path, *arguments), karar(
+        tmp_path, *arguments, stdin=b"", KARAR_SPEED="1", KARAR_BROKRE="127.0.0.1:1", **KUBERNETES
+    )  # fmt: skip
+
+    assert (said.status, said.out) == (plain.status, plain.out) == (status, plain.out)
+    assert said.lines == [
+        "karar: KARAR_BROKRE: there is no such setting; KARAR_BROKER?",
+        "karar: KARAR_SPEED: there is no such setting; `karar settings` prints all",
+        *plain.lines,
+    ]
+
+
+def test_a_worker_tells_of_it_in_its_log() -> None:
+    """As a warning: who looks for why it is at another broker looks there. Here it ends at once, because its Kafka is nobody's."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    command = "from streams.commands import worker; worker.PATIENCE_SECONDS = -1; import os, sys; sys.exit(worker.worker(os.environ))"
+    given = PLAIN | {"KARAR_BROKER": f"127.0.0.1:{port}", "KARAR_BROKRE": "x", "KARAR_LOG": "json", "KARAR_WEB_PORT": "0"}
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, env=given, capture_output=True, text=True, check=False, timeout=60)
+    first, *_ = map(json.loads, done.stderr.splitlines())
+
+    assert done.returncode == START_AGAIN, done.stderr
+    assert (first["level"], first["message"]) == ("warning", "KARAR_BROKRE: there is no such setting; KARAR_BROKER?")
+    assert "karar: " not in done.stderr

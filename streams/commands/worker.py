@@ -27,7 +27,7 @@ from streams.engine.watch import watch
 from streams.given import identity_of, settled_rules
 from streams.logs import configure, hushed
 from streams.permissions import forbidden
-from streams.settings import Settings
+from streams.settings import Settings, unknown
 from streams.topics import check
 from streams.view import EngineView
 from streams.web import Pages, attach
@@ -65,6 +65,8 @@ def work(settings: Settings, rules: Rules, sockets: Sequence[socket.socket]) -> 
     engine = app.engine
     disable_created_metrics()  # type: ignore[no-untyped-call] # METRICS.md, Ledger habits: off by default
     configure(settings.log, settings.log_level, lambda kind: engine.meters.counters["kafka_retries_total"].labels(kind).inc())
+    for line in unknown(environment):
+        log.warning("%s", line)
     pages = Pages(identity_of(settings), rules, engine.meters.registry, settings.web_token)
     engine.meters.build.labels(version("karar"), rules.version).set(1)
     web: Any = app.web
