@@ -15,7 +15,7 @@ from rich.console import Console
 
 from schemas.sources import FORMATS
 from streams.broker import BrokerError
-from streams.commands.files import BadDataError, Intake, check_outputs, open_format, opened, reading, standard_output, tell, writing
+from streams.commands.files import BadDataError, Intake, check_outputs, open_format, opened, reading, standard_output, telling, writing
 from streams.core.targets import CASE_GAP, FOREVER
 from streams.demo import WorkerError
 from streams.engine.ledger import LIMIT
@@ -159,12 +159,12 @@ def convert(
     format_: Format,
     mapping: Mapped = None,
 ) -> None:
-    """Write canonical events as JSON lines to standard output; what is rejected goes to standard error with line and reason."""
+    """Write canonical events as JSON lines to standard output; what is rejected goes to standard error, the first ten by line."""
     from schemas.codec import encode  # noqa: PLC0415
 
     source = open_format(format_, mapping)
-    intake = Intake(source, wall_clock(), partial(tell, Console(stderr=True), file))
-    with opened(file) as stream, standard_output() as write:
+    with telling(Console(stderr=True)) as refusals, opened(file) as stream, standard_output() as write:
+        intake = Intake(source, wall_clock(), partial(refusals.tell, file))
         for event in reading(file, intake.read(stream)):
             write(encode(event) + b"\n")
     if intake.rejected:
@@ -191,12 +191,13 @@ def publish(
 
     settings = Settings.read(os.environ)
     command.check(format_, mapping, source_name)
-    stderr = Console(stderr=True)
-    intake = Intake(open_format(format_, mapping, source_name=source_name), wall_clock(), partial(tell, stderr, file))
+    source = open_format(format_, mapping, source_name=source_name)
     topics = command.destinations(settings, format_, topic and topic_name(topic, "--topic", "karar.calls"))
     for line in command.misread(settings, format_, topics):
         typer.echo(f"karar: note: {line}", err=True)
-    outcome = command.run(settings, file, intake, topics, speed)
+    with telling(Console(stderr=True)) as refusals:
+        intake = Intake(source, wall_clock(), partial(refusals.tell, file))
+        outcome = command.run(settings, file, intake, topics, speed)
     typer.echo(command.summary(outcome, intake))
     if outcome.stopped or intake.rejected:
         raise typer.Exit(130 if outcome.stopped else 1)

@@ -1,13 +1,16 @@
 """Bad input to replay and convert: one clear line each, status 1, and nothing else lost."""
 
+import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
+from rich.console import Console
 
-from schemas.codec import encode
+from schemas.codec import Rejected, encode
+from streams.commands.files import TELL_SECONDS, TOLD_AT_FIRST, Refusals
 from tests.command import Said, file, karar
 from tests.shared import LOOKALIKES, ROOT
 from tests.story import call
@@ -114,7 +117,7 @@ def test_one_bad_line_is_told_once_and_nothing_else_is_lost(tmp_path: Path, name
 @EVERY
 def test_convert_rejects_on_standard_error_and_goes_on(tmp_path: Path, name: str) -> None:
     """What is rejected goes to standard error with line and reason, exit 1; standard output has all the rest, unchanged."""
-    good, bad = FORMATS[name].good, FORMATS[name].bad
+    good, bad = FORMATS[name].good, dict(list(FORMATS[name].bad.items())[:TOLD_AT_FIRST])
     clean = karar(tmp_path, "convert", *written(tmp_path, name, good))
     said = karar(tmp_path, "convert", *written(tmp_path, name, [*good, *bad]))
     places = {f"input:{number}": reason for number, reason in enumerate(bad.values(), len(good) + 1)}
@@ -122,6 +125,77 @@ def test_convert_rejects_on_standard_error_and_goes_on(tmp_path: Path, name: str
     assert (clean.status, clean.err) == (0, [])
     assert (said.status, said.out) == (1, clean.out)
     assert dict(told(said)) == places
+
+
+def refused(path: str, number: int) -> str:
+    """How a line is told that is no line of a queue log."""
+    return f"{path}:{number}: malformed: 5 fields separated by | are expected, 1 found"
+
+
+COUNTED: Final = "karar: 10 refused records are told; the others are counted, and one a minute told"
+
+
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [
+        (("convert", "one"), ()),
+        (("replay", "one"), ("karar: one: no event in {:,} records; is --format right?",)),
+        (("labels", "one"), ("karar: one: no event, {:,} records refused",)),
+        (("convert", "-"), ()),
+    ],
+)
+@pytest.mark.parametrize("lines", [9, 10, 11, 1_500])
+def test_the_first_ten_refused_records_are_told_and_the_others_counted(
+    tmp_path: Path, command: tuple[str, ...], last: tuple[str, ...], lines: int
+) -> None:
+    """Within, exactly, outside: with a wrong --format thousands of lines hid the one that asked about it."""
+    (tmp_path / "one").write_bytes(content := b"{}\n" * lines)
+    said = karar(tmp_path, *command, "--format", "asterisk-queue-log", stdin=content)
+    more = [COUNTED, f"karar: {lines - 10:,} more records refused: malformed {lines - 10:,}"] if lines > 10 else []
+
+    assert said.status == 1
+    assert said.lines == [
+        *(refused(command[1], number) for number in range(1, min(lines, 10) + 1)), *more, *(line.format(lines) for line in last)
+    ]  # fmt: skip
+
+
+def test_ten_are_ten_in_all_files_and_the_others_are_counted_by_reason(tmp_path: Path) -> None:
+    """The most frequent reason first; what is good is counted all the same."""
+    bad = [b"soon|1|help|NONE|ABANDON|1|1|1"] * 4
+    one = file(tmp_path, "one", *FORMATS["asterisk-queue-log"].good, *bad)
+    two = file(tmp_path, "two", *bad * 2, *[b"\xff", b"1|1|help|NONE|ABANDON|1|1|1", b"\xff", *bad])
+    said = karar(tmp_path, "replay", one, two, "--format", "asterisk-queue-log")
+    first = len(FORMATS["asterisk-queue-log"].good)
+
+    assert said.status == 1
+    assert [line.rsplit(": ", 2)[0].partition(": ")[0] for line in said.lines[:10]] == [
+        *(f"one:{first + n}" for n in range(1, 5)), *(f"two:{n}" for n in range(1, 7))
+    ]  # fmt: skip
+    assert said.lines[10:] == [COUNTED, "karar: 9 more records refused: malformed 6, encoding 2, ancient 1"]
+    assert ", 19 refused" in said.out
+
+
+def test_that_the_others_are_counted_is_said_at_once_and_one_a_minute_is_told() -> None:
+    """Of a log that grows nobody sees an end. Within, exactly, outside."""
+    now = 1_000.0
+    console = Console(file=io.StringIO(), width=200)
+    refusals = Refusals(console, lambda: now)
+
+    def told(number: int) -> list[str]:
+        stream = console.file = io.StringIO()
+        refusals.tell("log", number, Rejected("malformed", "5 fields"))
+        return stream.getvalue().splitlines()
+
+    assert [told(number) for number in range(1, 11)] == [[f"log:{number}: malformed: 5 fields"] for number in range(1, 11)]
+    assert told(11) == [COUNTED]
+    now += TELL_SECONDS - 0.001
+    assert told(12) == []
+    now += 0.001
+    assert told(13) == ["log:13: malformed: 5 fields"]
+    assert told(14) == []
+    stream = console.file = io.StringIO()
+    refusals.sum_up()
+    assert stream.getvalue() == "karar: 3 more records refused: malformed 3\n"
 
 
 @EVERY

@@ -120,6 +120,16 @@ def test_what_is_rejected_is_told_and_not_sent(tmp_path: Path, topics: Settings)
     assert [decode(record.value)[0] for record in records(topics, *TOPICS)] == PROMPT[:2]
 
 
+def test_of_many_that_are_rejected_ten_are_told_and_the_others_counted(tmp_path: Path, topics: Settings) -> None:
+    """As of every command that reads files; how many in all is in the summary."""
+    said = published(tmp_path, topics, "-", "--format", "events", stdin=b"noise\n" * 12)
+
+    assert (said.status, said.out[:17]) == (1, "nothing to send; ")
+    assert [line.split(": ")[:2] for line in said.err[:10]] == [[f"-:{n}", "malformed"] for n in range(1, 11)]
+    assert said.err[11:] == ["karar: 2 more records refused: malformed 2"]
+    assert "; 12 rejected, 0 ignored; " in said.out
+
+
 def test_a_line_as_long_as_allowed_arrives(tmp_path: Path, topics: Settings) -> None:
     """Larger than a whole batch is meant to be, and still one record."""
     line = b"1700000000|1.1|orders|NONE|PAUSE|" + b"x" * 1_000_000

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from schemas.events import Event
 from schemas.sources import Read, Source, open_source, read_mapping
 
 STDIN: Final = "-"
+TOLD_AT_FIRST: Final = 10
+TELL_SECONDS: Final = 60
 Record = TypeVar("Record")
 
 
@@ -71,9 +74,46 @@ def open_format(name: str, mapping: Path | None, part: str = "", source_name: st
         raise ValueError(message) from None
 
 
-def tell(console: Console, path: str, number: int, x: Rejected) -> None:
-    """One refused record, one line."""
-    console.print(Text(f"{path}:{number}: {x.reason}: {x.where}"), soft_wrap=True)
+class Refusals:
+    """What is told of refused records: the first ten, each with its place, and of all others how many there are, by reason.
+
+    Where reading lasts, as of a log that grows, one of the others a minute is told as well.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console, self.clock = console, clock
+        self.told, self.last = 0, 0.0
+        self.others: Counter[str] = Counter()
+
+    def tell(self, path: str, number: int, x: Rejected) -> None:
+        """One refused record, in one line at most."""
+        if self.told >= TOLD_AT_FIRST and self.clock() < self.last + TELL_SECONDS:
+            if not self.others:
+                self.say(f"karar: {self.told} refused records are told; the others are counted, and one a minute told")
+            self.others[x.reason] += 1
+            return
+        self.told, self.last = self.told + 1, self.clock()
+        self.say(f"{path}:{number}: {x.reason}: {x.where}")
+
+    def sum_up(self) -> None:
+        """How many were not told, where there are any."""
+        if self.others:
+            reasons = ", ".join(f"{reason} {number:,}" for reason, number in self.others.most_common())
+            self.say(f"karar: {self.others.total():,} more records refused: {reasons}")
+
+    def say(self, line: str) -> None:
+        """One line, as it is."""
+        self.console.print(Text(line), soft_wrap=True)
+
+
+@contextmanager
+def telling(console: Console) -> Iterator[Refusals]:
+    """Tells refused records, and sums up at the end, whatever that is."""
+    refusals = Refusals(console)
+    try:
+        yield refusals
+    finally:
+        refusals.sum_up()
 
 
 def text_of(path: Path) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from schemas.events import Event
 from schemas.sources import Source
-from streams.commands.files import Intake, opened, progress, reading, tell, writing
+from streams.commands.files import Intake, opened, progress, reading, telling, writing
 from streams.core.facts import Account
 from streams.core.past import everything
 from streams.core.public import service_chains
@@ -41,12 +41,13 @@ class Run:
         started = time.perf_counter()
         gc.freeze()
         gc.set_threshold(GARBAGE, 50, 50)
-        for path, source in self.sources:
-            intake = Intake(source, wall, partial(tell, console, path))
-            self.intakes.append(intake)
-            with opened(path) as stream, progress(path, Path(path).name) as report:
-                for _ in self.feed(reading(path, intake.read(stream))):
-                    report(stream.tell() if stream.seekable() else 0, intake.events)
+        with telling(console) as refusals:
+            for path, source in self.sources:
+                intake = Intake(source, wall, partial(refusals.tell, path))
+                self.intakes.append(intake)
+                with opened(path) as stream, progress(path, Path(path).name) as report:
+                    for _ in self.feed(reading(path, intake.read(stream))):
+                        report(stream.tell() if stream.seekable() else 0, intake.events)
         self.seconds = time.perf_counter() - started
 
     def feed(self, events: Iterator[Event]) -> Iterator[int]:
