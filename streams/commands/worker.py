@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
@@ -55,17 +55,17 @@ def worker(environment: Mapping[str, str], numbers: Sequence[int] = ()) -> int:
     settings = Settings.read(environment)
     rules = settled_rules(settings)
     with inherited(numbers) if numbers else listening(settings.web_host, settings.web_port) as sockets:
-        return work(settings, rules, sockets)
+        return work(settings, rules, sockets, unknown(environment))
 
 
-def work(settings: Settings, rules: Rules, sockets: Sequence[socket.socket]) -> int:
-    """Runs a worker whose pages are at these sockets; the exit status. BrokerError: one line."""
+def work(settings: Settings, rules: Rules, sockets: Sequence[socket.socket], warnings: Iterable[str]) -> int:
+    """Runs a worker whose pages are at these sockets; the exit status. ``warnings`` are for its log. BrokerError: one line."""
     port = port_of(sockets)
     app = app_of(settings, web={"web_port": port, "web_bind": settings.web_host, "web_cors_options": None})
     engine = app.engine
     disable_created_metrics()  # type: ignore[no-untyped-call] # METRICS.md, Ledger habits: off by default
     configure(settings.log, settings.log_level, lambda kind: engine.meters.counters["kafka_retries_total"].labels(kind).inc())
-    for line in unknown(environment):
+    for line in warnings:
         log.warning("%s", line)
     pages = Pages(identity_of(settings), rules, engine.meters.registry, settings.web_token)
     engine.meters.build.labels(version("karar"), rules.version).set(1)
