@@ -159,11 +159,11 @@ def convert(
     format_: Format,
     mapping: Mapped = None,
 ) -> None:
-    """Write canonical events as JSON lines to standard output; what is rejected goes to standard error, the first ten by line."""
+    """Write canonical events as JSON lines to standard output; what is rejected goes to standard error with line and reason."""
     from schemas.codec import encode  # noqa: PLC0415
 
     source = open_format(format_, mapping)
-    with telling(Console(stderr=True)) as refusals, opened(file) as stream, standard_output() as write:
+    with telling(Console(stderr=True), every=True) as refusals, opened(file) as stream, standard_output() as write:
         intake = Intake(source, wall_clock(), partial(refusals.tell, file))
         for event in reading(file, intake.read(stream)):
             write(encode(event) + b"\n")

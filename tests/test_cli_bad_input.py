@@ -138,10 +138,8 @@ COUNTED: Final = "karar: 10 refused records are told; the others are counted, an
 @pytest.mark.parametrize(
     ("command", "last"),
     [
-        (("convert", "one"), ()),
         (("replay", "one"), ("karar: one: no event in {:,} records; is --format right?",)),
         (("labels", "one"), ("karar: one: no event, {:,} records refused",)),
-        (("convert", "-"), ()),
     ],
 )
 @pytest.mark.parametrize("lines", [9, 10, 11, 1_500])
@@ -157,6 +155,15 @@ def test_the_first_ten_refused_records_are_told_and_the_others_counted(
     assert said.lines == [
         *(refused(command[1], number) for number in range(1, min(lines, 10) + 1)), *more, *(line.format(lines) for line in last)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["one", "-"])
+def test_convert_tells_every_refused_record(tmp_path: Path, name: str) -> None:
+    """Whoever converts a log wants to know what is missing in it (INTERFACE.md)."""
+    (tmp_path / "one").write_bytes(content := b"{}\n" * 1_500)
+    said = karar(tmp_path, "convert", name, "--format", "asterisk-queue-log", stdin=content)
+
+    assert (said.status, said.lines) == (1, [refused(name, number) for number in range(1, 1_501)])
 
 
 def test_ten_are_ten_in_all_files_and_the_others_are_counted_by_reason(tmp_path: Path) -> None:

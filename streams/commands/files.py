@@ -77,17 +77,17 @@ def open_format(name: str, mapping: Path | None, part: str = "", source_name: st
 class Refusals:
     """What is told of refused records: the first ten, each with its place, and of all others how many there are, by reason.
 
-    Where reading lasts, as of a log that grows, one of the others a minute is told as well.
+    Where reading lasts, as of a log that grows, one of the others a minute is told as well. ``every``: all are told.
     """
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self.console, self.clock = console, clock
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic, *, every: bool = False) -> None:
+        self.console, self.clock, self.every = console, clock, every
         self.told, self.last = 0, 0.0
         self.others: Counter[str] = Counter()
 
     def tell(self, path: str, number: int, x: Rejected) -> None:
         """One refused record, in one line at most."""
-        if self.told >= TOLD_AT_FIRST and self.clock() < self.last + TELL_SECONDS:
+        if not self.every and self.told >= TOLD_AT_FIRST and self.clock() < self.last + TELL_SECONDS:
             if not self.others:
                 self.say(f"karar: {self.told} refused records are told; the others are counted, and one a minute told")
             self.others[x.reason] += 1
@@ -107,9 +107,9 @@ class Refusals:
 
 
 @contextmanager
-def telling(console: Console) -> Iterator[Refusals]:
+def telling(console: Console, *, every: bool = False) -> Iterator[Refusals]:
     """Tells refused records, and sums up at the end, whatever that is."""
-    refusals = Refusals(console)
+    refusals = Refusals(console, every=every)
     try:
         yield refusals
     finally:
