@@ -31,7 +31,7 @@ from streams.demo.attendant import MOST_STARTS, Attendant
 from streams.demo.centre import DAY, happenings
 from streams.demo.program import called
 from streams.demo.reading import Figures, Ready, figures, ready, worst
-from streams.demo.screen import State, line, shown
+from streams.demo.screen import TALL, State, line, shown
 from streams.demo.today import Today
 from streams.doors import listening, port_of
 from streams.engine.kafka import Kafka
@@ -174,10 +174,10 @@ def test_what_is_read_of_the_metrics_is_what_is_true(replay: Replay) -> None:
         assert told == {key: amount for key, amount in net.items() if key[0] == family and amount}
 
 
-def text_of(state: State) -> str:
+def text_of(state: State, width: int = 120, height: int = TALL) -> str:
     """A screen as text."""
-    console = Console(width=120, record=True, file=StringIO())
-    console.print(shown(state))
+    console = Console(width=width, record=True, file=StringIO())
+    console.print(shown(state, height))
     return console.export_text()
 
 
@@ -204,6 +204,21 @@ def test_the_screen_shows_how_things_stand(replay: Replay) -> None:
     ):  # fmt: skip
         assert told in screen
     assert line(state).startswith(f"1:01  {state.moments:,} moments (+5), ")
+
+
+@pytest.mark.parametrize(("width", "height", "waiting"), [(80, 24, 1), (100, 30, 4), (120, 36, 7), (150, 45, 8)])
+def test_a_low_screen_has_fewer_rows_and_keeps_its_end(replay: Replay, width: int, height: int, waiting: int) -> None:
+    """The worst chain stands last: in a terminal of 24 lines it was cut off, with the tables above it."""
+    state = State(
+        address="http://127.0.0.1:6066", pid=7, live=61, today=12, before=5, figures=figures(replay.metrics().decode()),
+        ready=Ready(16, 16, 16, 1000), worst=CHAIN, whole=True,
+    )  # fmt: skip
+    lines = text_of(state, width, height).splitlines()
+    heads = [number for number, line in enumerate(lines) if line.startswith(("channel", "team", "Weakest links"))]
+
+    assert len(lines) < height
+    assert lines[-1].rstrip() == "The wait for A is the weakest link."
+    assert heads[1] - heads[0] - 1 == waiting
 
 
 def test_the_screen_says_how_far_the_worker_is() -> None:

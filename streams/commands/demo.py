@@ -224,7 +224,7 @@ class Demo:
         """What draws: a picture that changes, or where there is no terminal a line now and then."""
         if self.console.is_terminal:
             with Live(console=self.console, auto_refresh=False) as live:
-                yield lambda: live.update(shown(self.state), refresh=True)
+                yield lambda: live.update(shown(self.state, self.console.size.height), refresh=True)
             return
         said = -LINE_SECONDS
 

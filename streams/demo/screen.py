@@ -14,6 +14,9 @@ from streams.summary import Totals, add, pick, ranked, table_of, with_bots
 
 ROWS: Final = 8
 LINKS: Final = 6
+FRAME: Final = 22
+"""Lines of all that is no row of a table, in a terminal of 80 columns: what is lower has fewer rows instead of losing its end."""
+TALL: Final = FRAME + 2 * ROWS
 
 
 @dataclass
@@ -92,13 +95,14 @@ def standing(state: State) -> str:
     return f"{plural(state.ready.shards, 'shard')}, {pace(state)}"
 
 
-def shown(state: State) -> RenderableType:
-    """Everything on one screen."""
+def shown(state: State, height: int = TALL) -> RenderableType:
+    """Everything on one screen of so many lines."""
     if not state.totals:
         return Panel(Text(standing(state)), title="Karar", title_align="left", expand=False)
+    most = max(1, (height - FRAME) // 2)
     tables = Table.grid(padding=(0, 4, 1, 0))
-    tables.add_row(titled("Waiting", waiting(state.totals)), titled("In conversation", talking(state.totals)))
-    tables.add_row(titled("Weakest links of closed chains", weakest(state.totals)), titled("Teams", teams(state.totals)))
+    tables.add_row(titled("Waiting", waiting(state.totals, most)), titled("In conversation", talking(state.totals, most)))
+    tables.add_row(titled("Weakest links of closed chains", weakest(state.totals, most)), titled("Teams", teams(state.totals, most)))
     return Group(headline(state), tables, worst_chain(state.worst))
 
 
@@ -155,31 +159,33 @@ def waits(totals: Totals) -> Totals:
     return longest
 
 
-def waiting(totals: Totals) -> Table:
+def waiting(totals: Totals, most: int) -> Table:
     """Who waits where, longest wait first."""
     number, longest = pick(totals, "customers_waiting", 0, 1), waits(totals)
     found = sorted(((key, n) for key, n in number.items() if n), key=lambda row: (-longest[row[0]], row[0]))
-    return rows(table_of("channel", "queue", "waiting", "longest", names=2), ((*k, f"{n}", clock(longest[k])) for k, n in found), ROWS)
+    return rows(
+        table_of("channel", "queue", "waiting", "longest", names=2), ((*k, f"{n}", clock(longest[k])) for k, n in found), min(most, ROWS)
+    )
 
 
-def talking(totals: Totals) -> Table:
+def talking(totals: Totals, most: int) -> Table:
     """Who talks with customers."""
     found = ((*key, f"{n}") for key, n in ranked(pick(totals, "in_conversation", 0, 1)) if n)
-    return rows(table_of("channel", "team", "talking", names=2), found, ROWS)
+    return rows(table_of("channel", "team", "talking", names=2), found, min(most, ROWS))
 
 
-def weakest(totals: Totals) -> Table:
+def weakest(totals: Totals, most: int) -> Table:
     """Where closed chains are weakest."""
     found = ((*key, f"{n:,}") for key, n in ranked(pick(totals, "weakest_links_total", 0, 1, 2)) if key[1] != "none" and n)
-    return rows(table_of("team", "link", "why", "chains", names=3), found, LINKS)
+    return rows(table_of("team", "link", "why", "chains", names=3), found, min(most, LINKS))
 
 
-def teams(totals: Totals) -> Table:
+def teams(totals: Totals, most: int) -> Table:
     """Moments won and lost, and transfers started, by team."""
     judged, started = pick(totals, "moments_judged_total", 1, 2), pick(totals, "transfers_started_total", 1)
     human = ((team, n) for (team, actor), n in ranked(pick(totals, "moments_of_truth_total", 1, 2)) if actor == "human")
     found = ((team, f"{n:,}", f"{judged[team, 'won']:,}", f"{judged[team, 'lost']:,}", f"{started[team,]:,}") for team, n in human)
-    return rows(table_of("team", "moments", "won", "lost", "transfers"), found, LINKS)
+    return rows(table_of("team", "moments", "won", "lost", "transfers"), found, min(most, LINKS))
 
 
 def worst_chain(chain: Chain | None) -> RenderableType:
