@@ -1,11 +1,14 @@
 """Taking a shard over: whether its totals and its positions may be gone on from."""
 
+import asyncio
 from dataclasses import dataclass
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any, Self, cast
 
 import pytest
 
 from streams.engine import takeover
+from streams.engine.kafka import Kafka
 from streams.engine.ledger import ALIAS, SERIES
 from streams.engine.stage import SHARED, Stage
 from streams.engine.takeover import CLOCK, POSITION, RULES, Position, Refused, Rules, check_position, is_shared, is_state, is_total, succeed
@@ -152,3 +155,60 @@ async def test_a_changelog_that_stays_silent_is_not_waited_for_for_ever(monkeypa
     monkeypatch.setattr(takeover, "SILENCE_SECONDS", 0.05)
     with pytest.raises(TimeoutError):
         await takeover.read(cast("Any", Stuck()), cast("Any", None), 1, lambda *_: None, lambda _: None)
+
+
+class Slow(Stuck):
+    """A consumer that brings one record a fetch, and between two of them a fetch without any."""
+
+    def __init__(self) -> None:
+        self.at, self.fetches = 0, 0
+
+    async def position(self, _: Any) -> int:
+        """Where it stands."""
+        return self.at
+
+    async def getmany(self, *_: Any, **__: Any) -> dict[Any, Any]:
+        """One more, or nothing."""
+        self.fetches += 1
+        self.at += self.fetches % 2
+        return {}
+
+
+@pytest.mark.asyncio
+async def test_however_long_a_changelog_is_silence_counts_from_the_last_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A takeover that goes on for longer than the deadline would end its worker, and that of whoever is next, again and again."""
+    put_off: list[float] = []
+
+    class Patience:
+        """A deadline that notes how often it was put off."""
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            """Nothing."""
+
+        def reschedule(self, when: float) -> None:
+            """Later."""
+            put_off.append(when)
+
+    stand_in = SimpleNamespace(timeout=lambda _: Patience(), sleep=asyncio.sleep, get_running_loop=asyncio.get_running_loop)
+    monkeypatch.setattr(takeover, "asyncio", stand_in)
+    told: list[int] = []
+    await takeover.read(cast("Any", Slow()), cast("Any", None), 9, lambda *_: None, told.append)
+
+    assert told == list(range(10))
+    assert len(put_off) == len(told[:-1])
+
+
+@pytest.mark.asyncio
+async def test_what_has_not_committed_is_not_taken_over_and_ends_by_itself() -> None:
+    """A takeover reads what has committed; what a frozen owner has open Kafka aborts after a session."""
+    kafka = Kafka("127.0.0.1:1", session=8.0)
+    consumer: Any = kafka.consumer()
+    producer: Any = kafka.producer("shard")
+
+    assert consumer._isolation_level == "read_committed"  # noqa: SLF001 - aiokafka says it nowhere else
+    assert producer._txn_manager.transaction_timeout_ms == 8_000  # noqa: SLF001 - likewise
+    await consumer.stop()
+    await producer.stop()
