@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.engine.stage import Record
+from streams.engine.stage import Batch, Record
 from tests.counting import NEVER, Counting
 from tests.shards import NOW, counted, events, memory, opened, part, spec, total
 from tests.test_shard_time import Timed
@@ -37,6 +37,27 @@ async def test_what_a_stage_remembers_is_shown_to_it_before_it_goes_on() -> None
     shard = await opened(kafka, spec(Remembering))
 
     assert (shown, counted(shard)) == ([1, 2], {b"k": 3})
+
+
+async def test_the_newest_event_time_is_taken_over() -> None:
+    """By the clock of events it is what a shard takes for now: without it, time would begin anew with each owner."""
+
+    class Dated(Counting):
+        """An event's number is its instant."""
+
+        def read(self, records: Sequence[Record], wall: int) -> Batch:
+            """The newest."""
+            batch = super().read(records, wall)
+            batch.newest = max(int((record.value or b"").strip(b'{"i:}')) for record in records)
+            return batch
+
+    kafka = memory()
+    kafka.cluster.publish("in", 0, *[(b"k", b'{"i":%d}' % n) for n in (5, 777, 6)])
+    shard = await opened(kafka, spec(Dated))
+    shard.apply(part(events(5, 777, 6)))
+    await shard.commit()
+
+    assert (await opened(kafka, spec(Dated))).newest == 777
 
 
 async def test_what_a_whole_shard_shares_is_told_when_it_opens() -> None:
