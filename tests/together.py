@@ -35,7 +35,7 @@ def main() -> int:
         sys.stdout.write(said.read().decode(errors="replace"))
         sys.stdout.flush()
     coverage = str(BIN / "coverage")
-    subprocess.run([coverage, "combine", "--quiet"], check=True)
+    subprocess.run([coverage, "combine", "--quiet"], check=False)  # where there is nothing, the report says so
     covered = subprocess.run([coverage, "report", f"--fail-under={SHARE}"], check=False).returncode
     return first or second or covered
 
