@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.engine import values as values_module
 from streams.engine.values import SIZES, Sizes, Values
 
 KEYS = st.integers(0, 60).map(lambda n: b"key %d" % n)
@@ -28,6 +29,7 @@ def check(values: Values, expected: dict[bytes, bytes]) -> None:
     some = [hash(key) for key in list(expected)[::3]]
     assert dict(values.hashed(some)) == dict(list(expected.items())[::3])
     assert values.old.keys == sum(1 for _ in values.old.items())
+    assert {hash(key): key for key in values.young} == values.by_hash
 
 
 @given(st.lists(st.tuples(KEYS, VALUES), max_size=120), st.lists(st.tuples(KEYS, VALUES), max_size=120))
@@ -49,6 +51,22 @@ def test_it_is_a_dictionary(loaded: Rows, put: Rows) -> None:
         if number % 20 == 0:
             check(values, expected)
     check(values, expected)
+
+
+def test_keys_may_have_the_same_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No two young ones do, and all are found by it."""
+    monkeypatch.setattr(values_module, "hash", len, raising=False)
+    alike = (
+        [1, 2] if str(values_module.__file__).endswith(".py") else map(hash, (b"0", b"1", b"2", b"10", b"11", b"12"))
+    )  # compiled: not patched
+    hashes = set(alike)
+    values, expected = Values(SMALL), dict[bytes, bytes]()
+    for n in (0, 10, 1, 11, 2, 12, 0, 10, 1):
+        values.put(b"%d" % n, values.get(b"%d" % n), expected.setdefault(b"%d" % n, b"of %d" % n))
+        assert dict(values.items()) == expected
+        assert len(values) == len(expected)
+        assert dict(values.hashed(hashes)) == expected
+        assert len(values.young) == len(values.by_hash)
 
 
 def test_a_copy_stays_as_it_was() -> None:

@@ -11,9 +11,9 @@ from streams.engine.values import Values
 NEVER: Final = 1 << 62
 AT_ONCE: Final = 0
 """An entry of the index that holds whatever the value says of its time."""
-SPANS: Final = (28, 22, 16, 10)
-"""The index is in spans of 2 to these powers of milliseconds: three days, an hour, a minute, a second. What is further off needs no instant
-of its own in memory, and few spans are there at a time (hierarchical timing wheels, Varghese and Lauck 1987)."""
+SPANS: Final = (28, 20, 12)
+"""The index is in spans of 2 to these powers of milliseconds: three days, a quarter of an hour, four seconds. What is further off needs no
+instant of its own in memory, and few spans are there at a time (hierarchical timing wheels, Varghese and Lauck 1987)."""
 SPARE: Final = 1_000
 """Entries of the index that are outdated and still wait for their time: more than these, and as many as there are keys, are cleared."""
 
@@ -120,8 +120,10 @@ class Store:
     def begin(self, now: int) -> None:
         """Finds the instants of the keys whose span has begun."""
         self.begun = max(self.begun, now)
+        hashes: set[int] = set()
         while self.spans and self.spans[0][0] <= now:
-            hashes = self.far.pop(heappop(self.spans))
-            self.entries -= len(hashes)
-            for key, value in self.values.hashed(hashes):
-                self.enter(self.due_of(value), key)
+            begun = self.far.pop(heappop(self.spans))
+            self.entries -= len(begun)
+            hashes.update(begun)
+        if hashes:
+            self.note(self.values.hashed(hashes))

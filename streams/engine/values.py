@@ -128,11 +128,15 @@ class Pages:
 
 
 class Values:
-    """All keys of a shard. ``young``: what changed lately, the eldest first; None where that takes away what the pages have."""
+    """All keys of a shard. ``young``: what changed lately, the eldest first; None where that takes away what the pages have.
+
+    ``by_hash``: the young keys by their hashes, of which no two are alike: who comes second sends the first one to its page.
+    """
 
     def __init__(self, sizes: Sizes = SIZES) -> None:
         self.sizes, self.most = sizes, sizes.young + sizes.settled
         self.young: dict[bytes, bytes | None] = {}
+        self.by_hash: dict[int, bytes] = {}
         self.old = Pages(sizes)
         self.count = 0
 
@@ -157,13 +161,25 @@ class Values:
 
     def put(self, key: bytes, old: bytes | None, value: bytes | None) -> None:
         """A key has another value than the one it had; None: it has none."""
-        if value is None and not self.old.keys:
-            self.young.pop(key, None)
-        else:
-            self.young[key] = value
+        self.renew(key, value)
         self.count += (value is not None) - (old is not None)
         if len(self.young) >= self.most:
             self.settle(self.sizes.settled)
+
+    def renew(self, key: bytes, value: bytes | None) -> None:
+        """What a key has now is young."""
+        if key not in self.young:
+            if value is None and not self.old.keys:
+                return
+            hashed = hash(key)
+            other = self.by_hash.get(hashed)
+            if other is not None:
+                self.old.take({other: self.young.pop(other)})
+            self.by_hash[hashed] = key
+        elif value is None and not self.old.keys:
+            del self.young[key], self.by_hash[hash(key)]
+            return
+        self.young[key] = value
 
     def settle(self, number: int) -> None:
         """Puts so many keys on pages, those first that have been young for longest."""
@@ -173,18 +189,12 @@ class Values:
             if len(changes) == number:
                 break
         self.old.take(changes)
-        if len(changes) == len(self.young):
-            self.young.clear()
-            return
         for key in changes:
-            del self.young[key]
+            del self.young[key], self.by_hash[hash(key)]
 
     def load(self, key: bytes, value: bytes | None) -> None:
         """A record of a changelog, of which it is not known what it changes; `loaded` is to follow."""
-        if value is None and not self.old.keys:
-            self.young.pop(key, None)
-            return
-        self.young[key] = value
+        self.renew(key, value)
         if len(self.young) >= self.sizes.loaded:
             self.settle(len(self.young))
 
@@ -207,7 +217,11 @@ class Values:
     def hashed(self, hashes: Iterable[int]) -> list[tuple[bytes, bytes]]:
         """The keys whose hashes are among these, with their values."""
         wanted = set(hashes)
-        found = [(key, value) for key, value in self.young.items() if value is not None and hash(key) in wanted]
+        found = []
+        for hashed in wanted:
+            young = self.by_hash.get(hashed)
+            if young is not None and (value := self.young[young]) is not None:
+                found.append((young, value))
         if self.old.keys:
             found += [(key, value) for key, value in self.old.hashed(wanted) if key not in self.young]
         return found
@@ -215,5 +229,5 @@ class Values:
     def copy(self) -> "Values":
         """The same, apart from what becomes of this one."""
         same = Values(self.sizes)
-        same.young, same.old, same.count = dict(self.young), self.old.copy(), self.count
+        same.young, same.by_hash, same.old, same.count = dict(self.young), dict(self.by_hash), self.old.copy(), self.count
         return same
