@@ -193,15 +193,23 @@ class Values:
             del self.young[key], self.by_hash[hash(key)]
 
     def load(self, key: bytes, value: bytes | None) -> None:
-        """A record of a changelog, of which it is not known what it changes; `loaded` is to follow."""
-        self.renew(key, value)
+        """A record of a changelog, of which it is not known what it changes; `loaded` is to follow, which finds the hashes."""
+        if value is None and not self.old.keys:
+            self.young.pop(key, None)
+            return
+        self.young[key] = value
         if len(self.young) >= self.sizes.loaded:
-            self.settle(len(self.young))
+            self.old.take(self.young)
+            self.young.clear()
 
     def loaded(self) -> None:
         """All records have been read."""
-        if self.old.keys or len(self.young) > self.sizes.young:
-            self.settle(len(self.young))
+        read, self.young = self.young, {}
+        if self.old.keys or len(read) > self.sizes.young:
+            self.old.take(read)
+        else:
+            for key, value in read.items():
+                self.renew(key, value)
         self.count = self.old.keys + len(self.young)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
