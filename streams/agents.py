@@ -17,7 +17,7 @@ from streams.core.step import DEAD_LETTERS, NOW, Change, Output
 from streams.core.stitch import Stitch, decode
 from streams.core.targets import COUNTING_RULES, KEPT, Rules
 from streams.engine.murmur import partition_of
-from streams.engine.stage import Batch, Place, Record
+from streams.engine.stage import Batch, Origin, Place, Record
 from streams.logs import masked
 
 log = logging.getLogger(__name__)
@@ -86,32 +86,33 @@ class AssembleStage(Shared):
         """How many records before its position the reading of a topic depends on."""
         return self.adapters[topic].remembers
 
-    def prime(self, records: Sequence[Record]) -> None:
+    def prime(self, origin: Origin, records: Sequence[Record]) -> None:
         """Lets the adapter see records that were applied before; nothing follows from them."""
+        source = self.adapters[origin[0]]
         for record in records:
             if not self.is_too_long(record):
-                self.adapters[record.topic].decode(record.value, record.offset, record.headers)
+                source.decode(record.value, record.offset, record.headers)
 
-    def read(self, records: Sequence[Record], wall: int) -> Batch:
-        """Decodes records of one topic: events by key, what belongs to other partitions, and dead letters."""
+    def read(self, origin: Origin, records: Sequence[Record], wall: int) -> Batch:
+        """Decodes records of one partition: events by key, what belongs to other partitions, and dead letters."""
         batch = Batch()
+        source, first = self.adapters[origin[0]], origin[0] != self.forward
         for record in records:
-            source = self.adapters[record.topic]
             if self.is_too_long(record):
-                self.refuse(batch, record, Rejected("too_long", f"more than {self.longest} bytes"))
+                self.refuse(batch, origin, record, Rejected("too_long", f"more than {self.longest} bytes"))
                 continue
             refused: Rejected | None = None
             for decoded in source.decode(record.value, record.offset, record.headers):
                 x = checked(decoded, wall) if isinstance(decoded, Event) else decoded
                 match x:
                     case Event():
-                        self.take(batch, x, first=record.topic != self.forward)
+                        self.take(batch, x, first=first)
                     case Ignored():
                         count(batch, "events_total", source.name, "ignored")
                     case Rejected():
                         refused = refused or x
             if refused is not None:
-                self.refuse(batch, record, refused)
+                self.refuse(batch, origin, record, refused)
         return batch
 
     def take(self, batch: Batch, x: Event, *, first: bool) -> None:
@@ -131,20 +132,20 @@ class AssembleStage(Shared):
             return
         batch.groups.setdefault(key_of(x), []).append(x)
 
-    def refuse(self, batch: Batch, record: Record, refused: Rejected) -> None:
+    def refuse(self, batch: Batch, origin: Origin, record: Record, refused: Rejected) -> None:
         """A record that is no event becomes a dead letter, counted by the format's name."""
-        name = self.adapters[record.topic].name
+        name = self.adapters[origin[0]].name
         count(batch, "events_total", name, "rejected")
-        bury(batch, record, name, refused.reason, refused.where)
+        bury(batch, origin, record, name, refused.reason, refused.where)
 
     def is_too_long(self, record: Record) -> bool:
         """Whether a record is longer than anybody may send."""
         return record.value is not None and len(record.value) > self.longest
 
-    def defect(self, record: Record, error: str) -> Batch:
+    def defect(self, origin: Origin, record: Record, error: str) -> Batch:
         """What becomes of a record that a step could not take: a dead letter."""
         batch = Batch()
-        bury(batch, record, self.adapters[record.topic].name, "defect", error)
+        bury(batch, origin, record, self.adapters[origin[0]].name, "defect", error)
         return batch
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:
@@ -177,25 +178,25 @@ class StitchStage(Shared):
         del topic
         return 0
 
-    def prime(self, records: Sequence[Record]) -> None:
+    def prime(self, origin: Origin, records: Sequence[Record]) -> None:
         """Nothing is remembered."""
 
-    def read(self, records: Sequence[Record], wall: int) -> Batch:
+    def read(self, origin: Origin, records: Sequence[Record], wall: int) -> Batch:
         """Decodes snapshots and moves, by customer; the newest now of those who sent them."""
         batch, self.wall = Batch(), wall
         for record in records:
             read = interaction(record)
             if isinstance(read, Rejected):
-                bury(batch, record, "interactions", read.reason, read.where)
+                bury(batch, origin, record, "interactions", read.reason, read.where)
                 continue
             batch.newest = max(batch.newest, sent_at(record))
             batch.groups.setdefault(record.key or b"", []).append(read)
         return batch
 
-    def defect(self, record: Record, error: str) -> Batch:
+    def defect(self, origin: Origin, record: Record, error: str) -> Batch:
         """What becomes of a record that a step could not take: a dead letter."""
         batch = Batch()
-        bury(batch, record, "interactions", "defect", error)
+        bury(batch, origin, record, "interactions", "defect", error)
         return batch
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:
@@ -242,14 +243,14 @@ def count(batch: Batch, *labels: str) -> None:
     batch.counts[labels] = batch.counts.get(labels, 0) + 1
 
 
-def bury(batch: Batch, record: Record, source: str, reason: str, where: str) -> None:
+def bury(batch: Batch, origin: Origin, record: Record, source: str, reason: str, where: str) -> None:
     """A record as a dead letter: its bytes as they came, and in headers why, where, and where from."""
     value = record.value
     told = {
         "reason": reason,
         "where": where[:LONGEST_WHERE],
-        "topic": record.topic,
-        "partition": str(record.partition),
+        "topic": origin[0],
+        "partition": str(origin[1]),
         "offset": str(record.offset),
         "timestamp": str(record.timestamp),
     }

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streams.engine.stage import Batch, Place, Record
+from streams.engine.stage import Batch, Origin, Place, Record
 
 NEVER = 1 << 62
 HEADER = 9
@@ -94,37 +94,39 @@ class Counting:
         """Each record stands for itself."""
         return 0
 
-    def prime(self, records: Sequence[Record]) -> None:
+    def prime(self, origin: Origin, records: Sequence[Record]) -> None:
         """Nothing to notice."""
 
-    def read(self, records: Sequence[Record], wall: int) -> Batch:  # noqa: ARG002 - the contract's signature
+    def read(self, origin: Origin, records: Sequence[Record], wall: int) -> Batch:  # noqa: ARG002 - the contract's signature
         """Values by key."""
         batch = Batch()
         groups = batch.groups
         for record in records:
-            assert record.key is not None
-            group = groups.get(record.key)
+            key = record.key
+            assert key is not None
+            group = groups.get(key)
             if group is None:
-                groups[record.key] = [record.value]
+                groups[key] = [record.value]
             else:
                 group.append(record.value)
         return batch
 
-    def defect(self, record: Record, error: str) -> Batch:
+    def defect(self, origin: Origin, record: Record, error: str) -> Batch:  # noqa: ARG002 - the contract's signature
         """A dead letter."""
         return Batch(outputs=[Output("dead", record.key, record.value, None, (("where", error.encode()),))])
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Counted:  # noqa: ARG002 - the contract's signature
         """Adds one for each event, whether it was seen before or not."""
         state = READ_STATE.decode(old[HEADER:]) if old is not None else State()
-        outputs = []
+        last, outputs = state.last, []
         for value in records:
-            event = READ_EVENT.decode(value)
-            if event.i == self.poison:
+            number = READ_EVENT.decode(value).i
+            if number == self.poison:
                 raise ValueError("poison")
-            state.n += 1
-            state.last = [*state.last, event.i][-6:]
-            outputs.append(Output(self.output, key, b"%d" % event.i))
+            last.append(number)
+            outputs.append(Output(self.output, key, b"%d" % number))
+        state.n += len(records)
+        del last[:-6]
         return Counted(FRONT + ENCODE(state), NEVER, ((self.series, len(records)),), (), outputs)
 
     def share(self, key: bytes, value: bytes) -> None:

@@ -14,7 +14,7 @@ from streams.core.series import HELD, REFUSED, SENT, is_private
 from streams.core.step import Change, Output
 from streams.core.targets import Rules
 from streams.engine.murmur import partition_of
-from streams.engine.stage import SHARED, Batch, Place, Stage
+from streams.engine.stage import SHARED, Batch, Origin, Place, Stage
 from streams.replay import Shard
 
 WALL: Final = 4_102_444_800_000  # 2100: no event of a test lies in the future
@@ -33,6 +33,11 @@ class Arrived:
     timestamp: int = 0
 
 
+def origin(records: Sequence[Arrived]) -> Origin:
+    """Where records came from."""
+    return next(((one.topic, one.partition) for one in records), ("", 0))
+
+
 class Hosted:
     """One shard of one stage: its states, its books, its now."""
 
@@ -45,7 +50,7 @@ class Hosted:
 
     def take(self, records: Sequence[Arrived]) -> list[Output]:
         """One slice of one topic, and what it sends."""
-        return self.apply(self.stage.read(records, WALL))
+        return self.apply(self.stage.read(origin(records), records, WALL))
 
     def apply(self, batch: Batch) -> list[Output]:
         """What was read: step by step, with what steps ask to be looked at again."""

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.structs import ConsumerRecord
 
 from streams.connection import administrator
 from streams.engine.engine import Engine, Progress, let_go
@@ -20,6 +19,7 @@ from streams.engine.ledger import Ledger
 from streams.engine.shard import Shard
 from streams.engine.spec import Spec
 from streams.settings import Settings
+from tests.cluster import Stored
 from tests.counting import Counting
 from tests.topics import fresh, records
 
@@ -54,7 +54,7 @@ class Place:
         finally:
             await producer.stop()
 
-    async def records(self, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
+    async def records(self, topic: str) -> list[Stored]:
         """What has been committed to a topic."""
         return await asyncio.to_thread(records, self.settings, topic)
 

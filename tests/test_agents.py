@@ -40,6 +40,8 @@ from tests.story import DAY, MINUTE, Story, call, instant, reset
 HERE: Final = 1
 PARTITIONS: Final = 3
 QUEUE_LOG: Final = partial(AsteriskQueueLog, "pbx")
+LOG: Final = "log", 0
+SNAPSHOTS: Final = "interactions", 0
 LINE: Final = b"1772438400|c1|A|NONE|ENTERQUEUE||1"
 Records = list[tuple[bytes | None, bytes | None]]
 START: Final = b"1772438400|NONE|NONE|NONE|QUEUESTART|"
@@ -53,7 +55,7 @@ def stage(*, partition: int = HERE, partitions: int = PARTITIONS, **named: Any) 
 
 def read(*values: bytes | None, topic: str = "calls", wall: int = WALL, **named: Any) -> Batch:
     """One slice."""
-    return stage(**named).read([Arrived(topic, n, b"key", value) for n, value in enumerate(values)], wall)
+    return stage(**named).read((topic, 0), [Arrived(topic, n, b"key", value) for n, value in enumerate(values)], wall)
 
 
 def home(partition: int, story: str = "c") -> str:
@@ -96,9 +98,9 @@ def test_events_come_by_key_in_order_of_arrival() -> None:
 def test_each_topic_has_its_format_and_a_record_its_offset() -> None:
     """A log's line is placed by its offset; binary CloudEvents say in headers what their data lacks."""
     log = stage(partitions=1, partition=0)
-    (queued,) = log.read([Arrived("log", 7, None, LINE)], WALL).groups[b"pbx\x1fc1"]
+    (queued,) = log.read(("log", 0), [Arrived("log", 7, None, LINE)], WALL).groups[b"pbx\x1fc1"]
     headers = [("ce_type", b"karar.rang"), ("ce_id", b"e"), ("ce_source", b"s"), ("ce_specversion", b"1.0")]
-    binary = log.read([Arrived("calls", 0, None, b'{"interaction_id":"i","at":1772438400000}', headers)], WALL)
+    binary = log.read(("calls", 0), [Arrived("calls", 0, None, b'{"interaction_id":"i","at":1772438400000}', headers)], WALL)
 
     assert (queued.sequence, queued.at, queued.queue) == (7, 1772438400000, "A")
     assert list(binary.groups) == [b"s\x1fi"]
@@ -113,7 +115,7 @@ def test_what_is_ignored_is_counted() -> None:
 def test_what_is_refused_becomes_a_dead_letter() -> None:
     """Original bytes, reason, origin; the key and the headers as they came; and nothing else is lost of the slice."""
     record = Arrived("log", 41, b"key", b"no\xff line", [("trace", b"\x00\xff")], 5, 77)
-    batch = stage(partitions=1, partition=0).read([record, Arrived("log", 42, None, LINE)], WALL)
+    batch = stage(partitions=1, partition=0).read(("log", 5), [record, Arrived("log", 42, None, LINE)], WALL)
 
     assert batch.outputs == [
         Output(
@@ -137,7 +139,7 @@ def test_what_is_refused_becomes_a_dead_letter() -> None:
 def test_a_dead_letter_has_no_key_where_the_record_had_none() -> None:
     """Nothing is made up: no key stays no key, a header without content is empty."""
     record = Arrived("calls", 0, None, b"{", [("x", None)])  # type: ignore[list-item]  # clients do give None
-    ((key, value, headers),) = letters(stage().read([record], WALL))
+    ((key, value, headers),) = letters(stage().read(("calls", 0), [record], WALL))
 
     assert (key, value, headers["original.x"]) == (None, b"{", "")
 
@@ -191,7 +193,7 @@ def test_of_several_reasons_the_first_is_told() -> None:
         def decode(self, raw: bytes | None, number: int, headers: Any = ()) -> list[Any]:
             return [y for x in MINE.events[:2] for y in (replace(x, at=number), *super(Two, self).decode(raw, number, headers))]
 
-    batch = AssembleStage(Identity(), {"two": Two()}, partition=0, partitions=1).read([Arrived("two", 0, None, b"{")], WALL)
+    batch = AssembleStage(Identity(), {"two": Two()}, partition=0, partitions=1).read(("two", 0), [Arrived("two", 0, None, b"{")], WALL)
 
     assert [told["reason"] for _, _, told in letters(batch)] == ["ancient"]
 
@@ -199,7 +201,7 @@ def test_of_several_reasons_the_first_is_told() -> None:
 def test_a_defect_is_a_dead_letter() -> None:
     """An exception from a step dead-letters that one record, and says what was raised in 200 characters."""
     for one, source in ((stage(), "asterisk-queue-log"), (StitchStage(Rules()), "interactions")):
-        batch = one.defect(Arrived("log", 3, b"k", b"v"), "KeyError: " + "x" * 300)
+        batch = one.defect(("log", 0), Arrived("log", 3, b"k", b"v"), "KeyError: " + "x" * 300)
         ((key, value, told),) = letters(batch)
 
         assert (key, value, told["reason"], told["where"], told["offset"]) == (b"k", b"v", "defect", "KeyError: " + "x" * 190, "3")
@@ -263,14 +265,14 @@ def test_a_log_remembers_where_a_line_stands() -> None:
     """A repeated line is another occurrence, also after the shard has moved: its reader sees again what came before."""
     records = [Arrived("log", n, None, line) for n, line in enumerate([LINE, LINE, LINE])]
     whole, before, after, forgetful = (stage(partitions=1, partition=0) for _ in range(4))
-    expected = whole.read(records, WALL).groups
-    first = before.read(records[:2], WALL).groups
-    after.prime([*records[:2], Arrived("log", 9, None, b"x" * (agents.LONGEST + 1)), Arrived("log", 10, None, b"{")])
+    expected = whole.read(LOG, records, WALL).groups
+    first = before.read(LOG, records[:2], WALL).groups
+    after.prime(LOG, [*records[:2], Arrived("log", 9, None, b"x" * (agents.LONGEST + 1)), Arrived("log", 10, None, b"{")])
 
     assert after.remembers("log") == 1_000
     assert [(s, stage().remembers(s)) for s in ("calls", "forward")] == [("calls", 0), ("forward", 0)]
-    assert {key: [*group, *after.read(records[2:], WALL).groups[key]] for key, group in first.items()} == expected
-    assert forgetful.read(records[2:], WALL).groups != after.read(records[2:], WALL).groups
+    assert {key: [*group, *after.read(LOG, records[2:], WALL).groups[key]] for key, group in first.items()} == expected
+    assert forgetful.read(LOG, records[2:], WALL).groups != after.read(LOG, records[2:], WALL).groups
 
 
 def test_no_other_format_remembers() -> None:
@@ -292,12 +294,12 @@ def test_snapshots_and_moves_come_by_customer() -> None:
     moved = ENCODE(Moved("pbx\x1fc1", 3, "customer:y"))
     said = [("other", b"\xff"), ("now", instant(60).to_bytes(8, "big"))]
     records = [*snapshots(1, 2), Arrived("interactions", 2, CUSTOMER, moved, said), Arrived("interactions", 3, b"customer:z", moved)]
-    batch = StitchStage(Rules()).read(records, 0)
+    batch = StitchStage(Rules()).read(SNAPSHOTS, records, 0)
 
     assert [x.version for x in batch.groups[CUSTOMER]] == [1, 2, 3]
     assert list(batch.groups) == [CUSTOMER, b"customer:z"]
     assert (batch.newest, batch.outputs, batch.counts) == (instant(60), [], {})
-    assert StitchStage(Rules()).read(snapshots(1), 0).newest == 0
+    assert StitchStage(Rules()).read(SNAPSHOTS, snapshots(1), 0).newest == 0
 
 
 @pytest.mark.parametrize(
@@ -313,7 +315,7 @@ def test_snapshots_and_moves_come_by_customer() -> None:
 )
 def test_what_stitch_cannot_read_is_a_dead_letter(key: bytes | None, value: bytes | None, reason: str) -> None:
     """Never raises for bad data."""
-    batch = StitchStage(Rules()).read([Arrived("interactions", 0, key, value)], 0)
+    batch = StitchStage(Rules()).read(("interactions", 0), [Arrived("interactions", 0, key, value)], 0)
 
     assert [(k, v, told["reason"]) for k, v, told in letters(batch)] == [(key, value, reason)]
     assert batch.counts == {("dead_letters_total", "interactions", reason): 1}
@@ -327,7 +329,7 @@ def test_what_is_in_front_and_behind_is_read() -> None:
     ((record,),) = interactions(waiting).values()
     change = stitch.step(CUSTOMER, None, [record], instant(5))
     assert change.value is not None
-    stitch.prime([])
+    stitch.prime(SNAPSHOTS, [])
     stitch.share(b"", b"")
 
     assert (stitch.due(change.value), stitch.is_open(change.value)) == (change.due, True)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from aiokafka.structs import ConsumerRecord
 
 from streams.broker.kafka import HOST, free_port
 from streams.engine import amounts
 from streams.engine.ledger import SERIES
+from tests.cluster import Stored
 from tests.counting import ENCODE, FRONT, State
 from tests.soak import counting
 from tests.soak.catalogue import catalog, proxy
@@ -147,9 +147,9 @@ def test_a_clock_is_off_by_what_its_file_says(tmp_path: Path) -> None:
 # What is judged
 
 
-def record(key: bytes, value: bytes | None, partition: int = 0) -> "ConsumerRecord[bytes, bytes]":
+def record(key: bytes, value: bytes | None, partition: int = 0) -> Stored:
     """A record that was read."""
-    return ConsumerRecord("topic", partition, 0, 0, 0, key, value, None, len(key), len(value or b""), ())
+    return Stored("topic", partition, 0, 0, key, value)
 
 
 def state(n: int) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.engine.stage import Batch, Record
+from streams.engine.stage import Batch, Origin, Record
 from tests.counting import NEVER, Counting
 from tests.shards import NOW, counted, events, memory, opened, part, spec, total
 from tests.test_shard_time import Timed
@@ -24,7 +24,7 @@ async def test_what_a_stage_remembers_is_shown_to_it_before_it_goes_on() -> None
             """Two."""
             return 2
 
-        def prime(self, records: Sequence[Record]) -> None:
+        def prime(self, origin: Origin, records: Sequence[Record]) -> None:  # noqa: ARG002 - the contract's signature
             """Notes."""
             shown.extend(record.offset for record in records)
 
@@ -45,9 +45,9 @@ async def test_the_newest_event_time_is_taken_over() -> None:
     class Dated(Counting):
         """An event's number is its instant."""
 
-        def read(self, records: Sequence[Record], wall: int) -> Batch:
+        def read(self, origin: Origin, records: Sequence[Record], wall: int) -> Batch:
             """The newest."""
-            batch = super().read(records, wall)
+            batch = super().read(origin, records, wall)
             batch.newest = max(int((record.value or b"").strip(b'{"i:}')) for record in records)
             return batch
 

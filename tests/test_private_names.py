@@ -24,9 +24,13 @@ from faust.transport.drivers import aiokafka as driver
 from mode.utils import futures
 
 from streams.engine import transport
+from streams.engine.fetched import FetchedRecords, FetchResult
 
 ROOT: Final = Path(__file__).parents[1]
 PINNED: Final = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0", "uvloop": "0.23.0"}
+
+# Where ours stand in place of them.
+(THEIR_RECORDS,), (THEIR_RESULT,) = FetchedRecords.__bases__, FetchResult.__bases__
 
 OVERRIDDEN: Final[dict[type, dict[str, list[str]]]] = {
     driver.AIOKafkaConsumerThread: {
@@ -52,6 +56,7 @@ OVERRIDDEN: Final[dict[type, dict[str, list[str]]]] = {
         "verify_event_path": ["now", "tp"],
     },
     App: {"_create_directories": []},
+    THEIR_RESULT: {"getall": ["max_records"], "getone": []},
     sender.Sender: {"start": []},
     sender.SendProduceReqHandler: {"create_request": [], "_can_retry": ["error", "batch"]},
     sender.EndTxnHandler: {"create_request": [], "handle_response": ["resp"]},
@@ -74,7 +79,8 @@ CALLED: Final[dict[type, dict[str, list[str]]]] = {
         "stop_flow": [],
     },
     group_coordinator.GroupCoordinator: {"_maybe_leave_group": [], "_send_req": ["request"]},
-    fetcher.PartitionRecords: {"_consumer_record": ["tp", "record"]},
+    THEIR_RECORDS: {"_consumer_record": ["tp", "record"]},
+    THEIR_RESULT: {"check_assignment": ["tp"], "_update_position": []},
     fetcher.Fetcher: {"fetched_records": ["partitions", "timeout", "max_records"]},
     subscription_state.Assignment: {"state_value": ["tp"]},
     AIOKafkaClient: {"_wait_on_metadata": ["topic"], "force_metadata_update": []},
@@ -104,6 +110,8 @@ SET: Final[dict[type, tuple[str, ...]]] = {
         "_subscription", "_fetcher",
     ),
     fetcher.Fetcher: ("_fetch_max_wait_ms", "_fetch_min_bytes"),
+    THEIR_RECORDS: ("next_fetch_offset",),
+    THEIR_RESULT: ("_topic_partition", "_partition_records"),
     AIOKafkaProducer: ("_txn_manager", "_message_accumulator", "_sender"),
     transaction_manager.TransactionManager: ("_pid_and_epoch", "_sequence_numbers"),
     sender.Sender: ("_acks", "_request_timeout_ms", "_retry_backoff", "_txn_manager"),

@@ -139,7 +139,8 @@ def test_a_dead_letter_is_valid_by_its_headers() -> None:
     schema = Draft202012Validator(ASYNCAPI["components"]["messages"]["dead-letter"]["headers"])
     stage = AssembleStage(Identity(), {"calls": CanonicalEvents()}, partition=0, partitions=1)
     record = Arrived("calls", 7, None, b"{", [("x", b"y")])
-    for batch in (stage.read([record], 0), stage.defect(record, "KeyError")):
+    here = "calls", 0
+    for batch in (stage.read(here, [record], 0), stage.defect(here, record, "KeyError")):
         schema.validate({name: content.decode() for name, content in batch.outputs[0].headers})
     schema.validate({name: content.decode() for name, content in TOO_LATE})
 

@@ -143,10 +143,10 @@ async def test_a_slice_is_folded_whole_or_not_at_all() -> None:
     """One key cannot be stepped: nothing of the others has been stored, sent or booked by then."""
     shard = await opened(of=spec(Poisoned))
     with pytest.raises(ValueError, match="poison"):
-        shard.fold(events(1) + events(2, key=b"l", first=1) + events(-1, key=b"m", first=2))
+        shard.fold(("in", 0), events(1) + events(2, key=b"l", first=1) + events(-1, key=b"m", first=2))
 
     assert counted(shard) == {}
-    assert (shard.pending.dirty, shard.pending.outputs, shard.journal.bookings()) == (set(), {}, [])
+    assert (shard.pending.dirty, shard.pending.outputs, shard.journal.bookings()) == ({}, {}, [])
 
 
 async def test_a_step_that_fails_later_does_not_count_the_slice_twice() -> None:

@@ -22,7 +22,7 @@ def told(values: Values, waiting: Waiting, rows: dict[bytes, Said | None]) -> Sa
     """What is served when these keys say something else; None is gone."""
     for key, said in rows.items():
         values.put(key, values.get(key), json.dumps(said).encode() if said is not None else None)
-    return waiting.take(rows, values, read)
+    return waiting.take({key: values.get(key) for key in rows}, values, read)
 
 
 def expected(values: Values) -> Said:

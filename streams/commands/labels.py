@@ -49,7 +49,7 @@ async def reading(settings: Settings, identity: Identity, replay: Replay) -> tup
             raise BrokerError(f"{settings.broker}: none of {', '.join(formats)} is there; name files, or see KARAR_PREFIX")
         stages = {tp: AssembleStage(identity, {tp.topic: open_source(formats[tp.topic])}, partition=0, partitions=1) for tp in there}
         async for tp, records in everything(consumer, there):
-            batch = stages[tp].read(records, wall())
+            batch = stages[tp].read((tp.topic, tp.partition), records, wall())
             found: list[Event] = [x for group in batch.groups.values() for x in group]
             refused += len(batch.outputs)
             events += len(found)

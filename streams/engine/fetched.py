@@ -1,31 +1,127 @@
-"""Records as a fetch brings them, with what a stage asks of them and no more: aiokafka's own take twice as long to make."""
+"""Records as a fetch brings them, a batch at a time: what aiokafka does for each record costs more than the record.
+
+Which batches are whole, committed and asked for is aiokafka's to know. To it a batch is one record here, which holds them all; they are as
+its parser has made them, without their topic and partition, which whoever fetches knows.
+"""
+
+from collections.abc import Iterator, Sequence
+from struct import Struct as Packed
+from typing import Final, NamedTuple, cast
 
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
-from msgspec import Struct
+from aiokafka.record._protocols import DefaultRecordBatchProtocol, LegacyRecordBatchProtocol, LegacyRecordProtocol
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.memory_records import MemoryRecords
+from google_crc32c import value as crc32c
 
 from streams.engine.stage import Record
 
+LENGTH: Final = Packed(">8xi")
+"""Behind a batch's first offset stands how many bytes follow."""
+FRONT: Final = 21
+"""So many bytes stand before those whose checksum it has."""
 
-class FetchedRecord(Struct, gc=False):
-    """One record: `streams.engine.stage.Record`."""
 
-    topic: str
-    partition: int
+class Together(NamedTuple):
+    """All records of a batch, and the offset of the last one."""
+
+    records: Sequence[Record]
     offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
+
+
+class Batch:
+    """A batch of which aiokafka finds one record. The checksum is computed by the processor, not by a table: a tenth of the time."""
+
+    def __init__(self, parsed: DefaultRecordBatchProtocol, data: bytes, start: int, end: int) -> None:
+        self.parsed, self.data, self.start, self.end = parsed, data, start, end
+        self.base_offset, self.next_offset = parsed.base_offset, parsed.next_offset
+        self.producer_id, self.is_control_batch = parsed.producer_id, parsed.is_control_batch
+        self.is_transactional = parsed.is_transactional
+
+    def __iter__(self) -> Iterator[Together]:
+        records: list[Record] = list(self.parsed)
+        if records:
+            yield Together(records, records[-1].offset)
+
+    def __next__(self) -> object:
+        return next(self.parsed)
+
+    def validate_crc(self) -> bool:
+        """Whether it is as it was sent."""
+        return bool(crc32c(self.data[self.start + FRONT : self.end]) == self.parsed.crc)
+
+
+class Batches:
+    """What a broker has answered for one partition."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+        self.parsed = MemoryRecords(data)
+        self.has_next, self.size_in_bytes = self.parsed.has_next, self.parsed.size_in_bytes
+
+    def next_batch(self) -> Batch | LegacyRecordBatchProtocol | DefaultRecordBatchProtocol | None:
+        """The next one that is there to its end. What is older than Kafka 0.11 aiokafka reads record by record."""
+        parsed = self.parsed.next_batch()
+        start = self.at
+        if parsed is not None:
+            self.at += LENGTH.size + LENGTH.unpack_from(self.data, start)[0]
+        return Batch(parsed, self.data, start, self.at) if isinstance(parsed, DefaultRecordBatch) else parsed
 
 
 class FetchedRecords(fetcher.PartitionRecords):
-    """The records of one partition: which of them are whole, committed and asked for is aiokafka's to know."""
+    """The records of one partition."""
 
-    def _consumer_record(self, tp: TopicPartition, record: Record) -> FetchedRecord:
-        return FetchedRecord(tp.topic, tp.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
+    rest: list[Record]
+    next_fetch_offset: int
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[no-untyped-call]
+        self.rest = []
+
+    def _consumer_record(self, tp: TopicPartition, record: Together | LegacyRecordProtocol) -> Sequence[Record]:  # noqa: ARG002 - aiokafka's signature
+        """Those of a batch that were asked for."""
+        if not isinstance(record, Together):
+            return [cast("Record", record)]
+        records, first = record.records, self.next_fetch_offset
+        return records if records[0].offset >= first else [one for one in records if one.offset >= first]
+
+    def take(self, most: int | None) -> tuple[list[Record], bool]:
+        """So many records at most, and whether there may be more; ``next_fetch_offset`` is behind them."""
+        found, self.rest = self.rest, []
+        while most is None or len(found) < most:
+            batch: Sequence[Record] | None = next(self, None)
+            if batch is None:
+                return found, False
+            found += batch
+        found, self.rest = found[:most], found[most:]
+        self.next_fetch_offset = self.rest[0].offset if self.rest else found[-1].offset + 1
+        return found, True
+
+
+class FetchResult(fetcher.FetchResult):
+    """What one fetch brought of one partition, until all of it was taken."""
+
+    _partition_records: FetchedRecords | None
+
+    def getall(self, max_records: int | None = None) -> list[Record]:
+        """So many records at most. They are nobody's if the partition is read from elsewhere by now."""
+        fetched = self._partition_records
+        if fetched is None or not self.check_assignment(self._topic_partition):  # type: ignore[no-untyped-call]
+            return []
+        found, more = fetched.take(max_records)
+        self._update_position()  # type: ignore[no-untyped-call]
+        if not more:
+            self._partition_records = None
+        return found
+
+    def getone(self) -> Record | None:
+        """One record."""
+        return next(iter(self.getall(1)), None)
 
 
 def install() -> None:
-    """Lets every consumer of this process make such records: aiokafka has no place to say so of one."""
-    fetcher.PartitionRecords = FetchedRecords  # type: ignore[misc] # that is what is meant
+    """Lets every consumer of this process have such records: aiokafka has no place to say so of one."""
+    ours = {"MemoryRecords": Batches, "PartitionRecords": FetchedRecords, "FetchResult": FetchResult}
+    for name, made in ours.items():
+        setattr(fetcher, name, made)

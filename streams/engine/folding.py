@@ -78,16 +78,18 @@ def check(change: Change) -> None:
             raise TooLargeError(f"an output to {output.topic} would have {len(value)} bytes")
 
 
-def store_all(stepped: Iterable[Stepped], store: Store, dirty: set[bytes], ripe: AbstractSet[bytes]) -> Sum:
+def store_all(stepped: Iterable[Stepped], store: Store, dirty: dict[bytes, bytes | None], ripe: AbstractSet[bytes]) -> Sum:
     """Stores new values, and gathers the rest. ``ripe``: keys that stand in the index of due times no more."""
     total = Sum()
     for key, old, change in stepped:
         value, is_ripe = change.value, key in ripe
         if value is not old or is_ripe:
             store.put(key, old, value, change.due, ripe=is_ripe)
-        if value is not old and key not in dirty:
-            dirty.add(key)
-            total.size += len(value) if value is not None else 0
+        if value is not old:
+            known = len(dirty)
+            dirty[key] = value
+            if value is not None and len(dirty) > known:
+                total.size += len(value)
         if change.bookings:
             total.bookings += change.bookings
         if change.archived:
@@ -133,6 +135,10 @@ def size_of(records: Iterable[Record]) -> int:
     return size
 
 
-def states_of(keys: Iterable[bytes], values: Values) -> list[Row]:
-    """The values of keys as they stand, as rows of a changelog; of one that is gone a tombstone."""
-    return [(key, values.get(key), None, ()) for key in keys]
+def fill(append: Callable[..., object], rows: Sequence[Row], start: int) -> int:
+    """Puts rows into a batch from one on, numbered from 0; returns which one does not fit any more. ``append``: aiokafka's builder's."""
+    for at in range(start, len(rows)):
+        key, value, timestamp, headers = rows[at]
+        if append(at - start, timestamp, key, value, list(headers)) is None:
+            return at
+    return len(rows)

@@ -1,7 +1,7 @@
 """Connections to Kafka as the engine needs them, and one transaction at a time."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError,
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.engine.fetched import install
-from streams.engine.folding import Row
+from streams.engine.folding import Row, fill
 from streams.engine.requests import Batches, Requests
 
 BATCH_BYTES: Final = 1 << 20
@@ -25,8 +25,6 @@ GOING_SECONDS: Final = 0.25
 UNREACHED: Final = (KafkaConnectionError, NodeNotReadyError, KafkaTimeoutError, RequestTimedOutError, TimeoutError, OSError)
 
 install()
-
-NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ class Writer:
         if running is not None:
             await running.stop()
 
-    def batches(self, records: Mapping[tuple[str, int], Iterable[Row]]) -> list[tuple[str, int, BatchBuilder]]:
+    def batches(self, records: Mapping[tuple[str, int], Sequence[Row]]) -> list[tuple[str, int, BatchBuilder]]:
         """Rows by topic and partition as batches. Nothing waits in here: what is built is the state of one moment."""
         create = self.producer.create_batch
         return [(topic, partition, batch) for (topic, partition), rows in records.items() for batch in packed(create, rows)]
@@ -139,20 +137,14 @@ class Writer:
             await future
 
 
-def packed(create: Callable[[], BatchBuilder], rows: Iterable[Row]) -> Iterator[BatchBuilder]:
+def packed(create: Callable[[], BatchBuilder], rows: Sequence[Row]) -> Iterator[BatchBuilder]:
     """Rows in as few batches as they fit, by aiokafka's compiled builder: what is around it costs as much again for each row."""
-    rest = iter(rows)
-    row = next(rest, None)
-    while row is not None:
-        batch, number = create(), 0
-        append: Any = batch._builder.append  # noqa: SLF001 - held by tests/test_private_names.py
-        while row is not None:
-            key, value, timestamp, headers = row
-            if append(number, timestamp, key, value, list(headers) if headers else NO_HEADERS) is None:
-                break
-            number += 1
-            row = next(rest, None)
-        if not number:
+    start = 0
+    while start < len(rows):
+        batch = create()
+        end = fill(batch._builder.append, rows, start)  # noqa: SLF001 - held by tests/test_private_names.py
+        if end == start:
             raise ValueError("a record does not fit into a batch of its own")
-        batch._relative_offset = number  # noqa: SLF001 - likewise
+        batch._relative_offset = end - start  # noqa: SLF001 - likewise
         yield batch
+        start = end

@@ -139,7 +139,7 @@ async def prime(shard: Shard, consumer: AIOKafkaConsumer, source: TopicPartition
     async with asyncio.timeout(START_SECONDS):
         while await consumer.position(source) < position:
             for records in (await consumer.getmany(source, timeout_ms=1_000)).values():
-                shard.stage.prime([record for record in records if record.offset < position])
+                shard.stage.prime((source.topic, source.partition), [record for record in records if record.offset < position])
     consumer.pause(source)
 
 

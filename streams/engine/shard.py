@@ -16,13 +16,13 @@ from typing import Final
 from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec.structs import replace
 
-from streams.engine.folding import Rows, Stepped, TooLargeError, Way, check, route, size_of, states_of, step_all, store_all
+from streams.engine.folding import Row, Rows, Stepped, TooLargeError, Way, check, route, size_of, step_all, store_all
 from streams.engine.kafka import Kafka, Writer
 from streams.engine.ledger import Taken
 from streams.engine.meters import Meters
 from streams.engine.slices import Slice
 from streams.engine.spec import Clock, Spec, wall
-from streams.engine.stage import Batch, Outgoing, Record
+from streams.engine.stage import Batch, Origin, Outgoing, Record
 from streams.engine.store import NEVER, Store
 from streams.engine.takeover import CLOCK, ENCODE, POSITION, RULES, Position, Rules
 from streams.engine.topics import Topic
@@ -57,7 +57,7 @@ class Folded:
 class Pending:
     """What has been folded since the last transaction began."""
 
-    dirty: set[bytes] = field(default_factory=set)
+    dirty: dict[bytes, bytes | None] = field(default_factory=dict)
     outputs: Rows = field(default_factory=dict)
     counts: dict[tuple[str, ...], int] = field(default_factory=dict)
     arrivals: list[Sequence[Record]] = field(default_factory=list)
@@ -127,7 +127,7 @@ class Shard:
             if not self.pending.records:
                 self.pending.since = time.monotonic()
             try:
-                folded = self.fold(records)
+                folded = self.fold((part.topic, self.partition), records)
             except Exception:
                 log.exception("%s: a step failed in %s, offsets %d to %d", self.name, part.topic, records[0].offset, records[-1].offset)
                 self.fold_singly(part.topic, records)
@@ -143,9 +143,9 @@ class Shard:
         self.wake.set()
         return True
 
-    def fold(self, records: Sequence[Record]) -> Folded:
+    def fold(self, origin: Origin, records: Sequence[Record]) -> Folded:
         """Steps every key that records belong to. Nothing is changed by it."""
-        batch = self.stage.read(records, wall())
+        batch = self.stage.read(origin, records, wall())
         newest = max(self.newest, batch.newest)
         now = self.clock.now(newest, caught_up=self.caught_up)
         return Folded(batch, step_all(batch.groups, self.store.values, self.stage.step, now), newest)
@@ -159,17 +159,18 @@ class Shard:
 
     def fold_singly(self, topic: str, records: Iterable[Record]) -> None:
         """The same one by one, each with its position; a record that a step cannot take becomes a dead letter."""
+        origin = topic, self.partition
         for record in records:
             if record.offset < self.positions[topic]:
                 continue
             try:
-                folded = self.fold([record])
+                folded = self.fold(origin, [record])
             except Exception as error:
                 self.defects += not isinstance(error, TooLargeError)
                 if self.defects > DEFECTS_IN_A_ROW:
                     raise
                 log.error("%s: %s offset %d becomes a dead letter: %r", self.name, topic, record.offset, error)  # noqa: TRY400 - told above
-                self.tell(self.stage.defect(record, repr(error)), record.timestamp)
+                self.tell(self.stage.defect(origin, record, repr(error)), record.timestamp)
                 self.count({("defects_total", self.spec.name): 1})
             else:
                 self.settle(folded, record.timestamp)
@@ -294,8 +295,7 @@ class Shard:
         """Everything that goes into one transaction, as it is at this moment."""
         self.ledger.grow_up(time.monotonic())
         records, taken = self.ledger.take()
-        rows = states_of(done.dirty, self.store.values)
-        rows += [(key, value, None, ()) for key, value in records]
+        rows: list[Row] = [(key, value, None, ()) for key, value in (*done.dirty.items(), *records)]
         rows += [(POSITION + topic.encode(), self.position(topic), None, ()) for topic in self.positions]
         rows.append((CLOCK, self.newest.to_bytes(8, "big"), None, ()))
         if done.rules:

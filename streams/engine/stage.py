@@ -17,15 +17,28 @@ Place = tuple[str, str]
 """A slot of a series: its name with labels, and which slot."""
 
 
+Origin = tuple[str, int]
+"""The topic and the partition that records came of."""
+
+
 class Record(Protocol):
     """A record as it was consumed; ``timestamp`` in ms."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
+    @property
+    def offset(self) -> int:
+        """Where it stands in its partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """When it was made, or arrived."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Whom it concerns."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The content; None is a tombstone."""
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]:
@@ -134,13 +147,13 @@ class Stage(Protocol):
     def remembers(self, topic: str) -> int:
         """How many records before its position the reading of a topic depends on; 0 where each record stands for itself."""
 
-    def prime(self, records: Sequence[Record]) -> None:
+    def prime(self, origin: Origin, records: Sequence[Record]) -> None:
         """Takes notice of records that were applied before the shard opened (`remembers`); nothing follows from them."""
 
-    def read(self, records: Sequence[Record], wall: int) -> Batch:
-        """Decodes records of one topic; ``wall`` (ms) is what no event may lie far ahead of. Never raises for bad data."""
+    def read(self, origin: Origin, records: Sequence[Record], wall: int) -> Batch:
+        """Decodes records of one partition; ``wall`` (ms) is what no event may lie far ahead of. Never raises for bad data."""
 
-    def defect(self, record: Record, error: str) -> Batch:
+    def defect(self, origin: Origin, record: Record, error: str) -> Batch:
         """What becomes of a record that a step could not take: a dead letter."""
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:

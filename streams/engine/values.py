@@ -168,18 +168,19 @@ class Values:
 
     def renew(self, key: bytes, value: bytes | None) -> None:
         """What a key has now is young."""
-        if key not in self.young:
-            if value is None and not self.old.keys:
-                return
+        young = self.young
+        if value is None and not self.old.keys:
+            if key in young:
+                del young[key], self.by_hash[hash(key)]
+            return
+        known = len(young)
+        young[key] = value
+        if len(young) > known:
             hashed = hash(key)
             other = self.by_hash.get(hashed)
             if other is not None:
-                self.old.take({other: self.young.pop(other)})
+                self.old.take({other: young.pop(other)})
             self.by_hash[hashed] = key
-        elif value is None and not self.old.keys:
-            del self.young[key], self.by_hash[hash(key)]
-            return
-        self.young[key] = value
 
     def settle(self, number: int) -> None:
         """Puts so many keys on pages, those first that have been young for longest."""

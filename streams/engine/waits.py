@@ -1,6 +1,6 @@
 """Who waits since when, by series and key: what a shard serves of it is the earliest instant of each series."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from streams.engine.values import Values
@@ -29,14 +29,13 @@ class Waiting:
         self.alike: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.earliest: dict[str, int] = {}
 
-    def take(self, keys: Iterable[bytes], values: Values, read: Read) -> dict[str, int]:
-        """Notes what the values of these keys say now, and returns the earliest instant of each series."""
+    def take(self, rows: Mapping[bytes, bytes | None], values: Values, read: Read) -> dict[str, int]:
+        """Notes what keys say now, and returns the earliest instant of each series. ``values``: all there are, these among them."""
         changed: set[str] = set()
-        for key in keys:
+        for key, value in rows.items():
             for series in self.names.pop(key, ()):
                 if self.since[series].pop(key) <= self.earliest[series]:
                     changed.add(series)
-            value = values.get(key)
             if value is None:
                 continue
             for series, since in read(value):

@@ -58,13 +58,13 @@ async def partitions_of(consumer: Any, topic: str) -> set[int]:
     return set(there.partitions_for_topic(topic) or ())
 
 
-async def through(consumer: Any) -> AsyncIterator[Any]:
-    """All records up to where the topics ended when it was asked."""
+async def through(consumer: Any) -> AsyncIterator[tuple[str, Any]]:
+    """All records with their topics, up to where these ended when it was asked."""
     ends = await consumer.end_offsets(consumer.assignment())
     while any([await consumer.position(place) < end for place, end in ends.items()]):
-        for records in (await consumer.getmany(timeout_ms=200)).values():
+        for place, records in (await consumer.getmany(timeout_ms=200)).items():
             for record in records:
-                yield record
+                yield place.topic, record
 
 
 async def outputs(broker: str, topic: str, events: int) -> list[tuple[bytes, int]]:
@@ -83,7 +83,7 @@ async def states(broker: str, topics: Iterable[str]) -> Counts:
     """The last state of each key in changelogs, however a host writes its keys around ours."""
     found: Counts = {}
     async with reading(broker, topics) as consumer:
-        async for record in through(consumer):
+        async for _, record in through(consumer):
             key, state = KEY.search(record.key or b""), STATE.search(record.value or b"")
             if key and state:
                 found[key[0]] = int(state[1]), [int(i) for i in state[2].split(b",") if i.strip()]

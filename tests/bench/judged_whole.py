@@ -129,14 +129,14 @@ async def in_changelogs(broker: str, topics: Iterable[str]) -> dict[bytes, bytes
     """The last state of each key, however a host writes something in front of ours."""
     found: dict[tuple[str, bytes], bytes] = {}
     async with reading(broker, topics) as consumer:
-        async for record in through(consumer):
+        async for topic, record in through(consumer):
             key = record.key or b""
             if not is_state(key):
                 continue
             if record.value is None:
-                found.pop((record.topic, key), None)
+                found.pop((topic, key), None)
             else:
-                found[record.topic, key] = record.value
+                found[topic, key] = record.value
     return {without_prefix(key): value for (_, key), value in found.items()}
 
 
@@ -150,7 +150,7 @@ async def told(broker: str, topic: str) -> dict[bytes, tuple[str, ...]]:
     """The contacts of each chain as its last public record has them."""
     found: dict[bytes, bytes] = {}
     async with reading(broker, [topic]) as consumer:
-        async for record in through(consumer):
+        async for _, record in through(consumer):
             if record.value is None:
                 found.pop(record.key, None)
             else:

@@ -7,20 +7,19 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.structs import ConsumerRecord
 
 from streams.engine.amounts import AMOUNTS, Amounts
 from streams.engine.ledger import SERIES as TOTAL
 from streams.engine.takeover import is_state
 from streams.settings import Settings
+from tests.cluster import Stored
 from tests.counting import HEADER, READ_STATE
 from tests.soak.counting import DEAD, IN, MIDDLE, OUT, SECOND, STATES
+from tests.topics import stored
 
 READ_BYTES: Final = 4 << 20
 NUMBER: Final = re.compile(rb"-?\d+")
 LONGEST_FRONT: Final = 40
-
-Record = ConsumerRecord[bytes, bytes]
 
 
 @dataclass
@@ -40,16 +39,16 @@ class Log(ABC):
         ends = await consumer.end_offsets(places)
         number = 0
         while any([await consumer.position(place) < ends[place] for place in places]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
+            for place, records in (await consumer.getmany(timeout_ms=200)).items():
                 number += len(records)
                 for record in records:
-                    self.take(record)
+                    self.take(stored(place, record))
         for place in places:
             self.positions[place.partition] = await consumer.position(place)
         return number
 
     @abstractmethod
-    def take(self, record: Record) -> None:
+    def take(self, record: Stored) -> None:
         """Takes notice of one record."""
 
 
@@ -61,7 +60,7 @@ class Numbers(Log):
     poison: Counter[int] = field(default_factory=Counter)
     keys: Counter[bytes] = field(default_factory=Counter)
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Stored) -> None:
         """Counts a number, whether alone or as an event."""
         assert record.value is not None
         assert record.key is not None
@@ -83,7 +82,7 @@ class States(Log):
     places: dict[bytes, int] = field(default_factory=dict)
     totals: dict[tuple[int, bytes], Amounts] = field(default_factory=dict)
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Stored) -> None:
         """Keeps what is newest. A state that was archived is none."""
         assert record.key is not None
         if is_state(record.key):

@@ -19,6 +19,7 @@ from streams.engine.host import KararApp, build
 from streams.engine.kafka import Kafka
 from streams.engine.ledger import Ledger
 from streams.engine.spec import Spec
+from streams.engine.stage import Origin
 from streams.logs import configure
 from streams.settings import Settings
 from tests.counting import ENCODE, FRONT, HEADER, READ_STATE, Counted, Counting
@@ -48,9 +49,9 @@ class Tolerant(Counting):
         super().__init__(series=SERIES, output=output)
         self.archived_at, self.fans_out = archived_at, fans_out
 
-    def read(self, records: Any, wall: int) -> Any:
+    def read(self, origin: Origin, records: Any, wall: int) -> Any:
         """Values by key, the number alone."""
-        batch = super().read(records, wall)
+        batch = super().read(origin, records, wall)
         batch.groups = {key: [named(value) for value in group] for key, group in batch.groups.items()}
         return batch
 

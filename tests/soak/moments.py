@@ -8,7 +8,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 
 from streams.settings import Settings
-from tests.soak.counted import Log, Record
+from tests.cluster import Stored
+from tests.soak.counted import Log
 from tests.soak.expected import Totals
 
 SERIES: Final = "moments_of_truth_total"
@@ -37,7 +38,7 @@ class Moments(Log):
     newest: dict[str, tuple[int, str, tuple[str, str, str, str]]] = field(default_factory=dict)
     net: Totals = field(default_factory=Counter)
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Stored) -> None:
         """Reads one."""
         assert record.value is not None
         self.see(READ.decode(record.value))

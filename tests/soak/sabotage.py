@@ -154,7 +154,7 @@ def move_after_the_slice() -> None:
             return
         stumbled.add(self.name)
         for record in records:
-            self.settle(self.fold([record]), record.timestamp)
+            self.settle(self.fold((topic, self.partition), [record]), record.timestamp)
 
     def apply_or_read_again(self: Shard, part: Slice) -> bool:
         try:

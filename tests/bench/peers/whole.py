@@ -36,8 +36,6 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
-    topic: str = EVENTS
-    partition: int = 0
     offset: int = 0
     timestamp: int = 0
 
@@ -61,7 +59,7 @@ class Core:
 
     def read(self, key: bytes | None, value: bytes | None, headers: Any = ()) -> Mapping[bytes, list[Any]]:
         """The events of a record by the key of their interaction."""
-        batch = self.assembling.read([Record(key, value, headers)], wall())
+        batch = self.assembling.read((EVENTS, 0), [Record(key, value, headers)], wall())
         self.now = max(self.now, batch.newest)
         if not batch.groups:
             raise ValueError(f"no event: {value!r}")
@@ -79,7 +77,7 @@ class Core:
     def stitch(self, customer: bytes, old: bytes | None, value: bytes | None) -> tuple[bytes | None, Sequence[Output]]:
         """A snapshot joins its customer's chains: their new state, and what is told of them."""
         state, told = old, list[Output]()
-        for key, snapshots in self.stitching.read([Record(customer, value)], wall()).groups.items():
+        for key, snapshots in self.stitching.read((INTERACTIONS, 0), [Record(customer, value)], wall()).groups.items():
             change = self.stitching.step(key, state, snapshots, self.now)
             state = change.value
             told += change.outputs
