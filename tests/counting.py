@@ -78,7 +78,7 @@ FRONT = NEVER.to_bytes(8, "big") + b"\0"
 
 
 class Counting:
-    """Counts events by key. ``poison``: the number of an event that no step can take."""
+    """Counts events by key. ``series``: where all are counted, too, if it has a name; ``poison``: an event that no step can take."""
 
     rules = "count"
     counting = 1
@@ -124,10 +124,11 @@ class Counting:
             if number == self.poison:
                 raise ValueError("poison")
             last.append(number)
-            outputs.append(Output(self.output, key, b"%d" % number))
+            outputs.append(Output(self.output, key, ENCODE(number)))
         state.n += len(records)
         del last[:-6]
-        return Counted(FRONT + ENCODE(state), NEVER, ((self.series, len(records)),), (), outputs)
+        bookings = ((self.series, len(records)),) if self.series else ()
+        return Counted(FRONT + ENCODE(state), NEVER, bookings, (), outputs)
 
     def share(self, key: bytes, value: bytes) -> None:
         """Nothing is shared."""

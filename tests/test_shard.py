@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine import shard as engine_shard
-from streams.engine.folding import LONGEST_VALUE, TooLargeError, check
+from streams.engine.folding import LONGEST_VALUE, TooLargeError, checked
 from streams.engine.shard import DEFECTS_IN_A_ROW
 from streams.engine.stage import Batch
 from tests.counting import FRONT, Counted, Counting, Output
@@ -243,9 +243,9 @@ async def test_what_would_not_fit_a_record_becomes_a_dead_letter(output: bool, s
 async def test_what_is_too_large_is_said() -> None:
     """With its size, and where it was to go."""
     with pytest.raises(TooLargeError, match=r"^the state would have 900001 bytes$"):
-        check(Counted(bytes(LONGEST_VALUE + 1)))
+        checked(Counted(bytes(LONGEST_VALUE + 1)))
     with pytest.raises(TooLargeError, match=r"^an output to out would have 900001 bytes$"):
-        check(Counted(None, outputs=[Output("out", None, bytes(LONGEST_VALUE + 1))]))
+        checked(Counted(None, outputs=[Output("out", None, bytes(LONGEST_VALUE + 1))]))
 
 
 # -- Pausing -----------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from streams.engine.values import Values
 LONGEST_VALUE: Final = 900_000
 """A state or an output larger than this is not written: what led to it becomes a dead letter."""
 NOW: Final = "now"
+NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 
 Row = tuple[bytes | None, bytes | None, int | None, Sequence[tuple[str, bytes]]]
 """A record on its way out: key, value, timestamp (ms; None: that of its batch), headers."""
@@ -29,17 +30,18 @@ class TooLargeError(Exception):
     """A state or an output that would not fit a record."""
 
 
-Stepped = tuple[bytes, bytes | None, Change]
-"""One key, its value before, and all that follows."""
+Stepped = tuple[bytes, bytes | None, bytes | None, Change]
+"""One key, its value before and after, and all that follows."""
 
 
 class Way:
     """Where a stage's output goes. ``own``: the partition that all of it goes to, -1 where its key decides. ``feeds``: another stage."""
 
-    __slots__ = ("feeds", "own", "partitions", "topic")
+    __slots__ = ("feeds", "own", "partitions", "places")
 
     def __init__(self, topic: str, partitions: int, own: int, *, feeds: bool) -> None:
-        self.topic, self.partitions, self.own, self.feeds = topic, partitions, own, feeds
+        self.partitions, self.own, self.feeds = partitions, own, feeds
+        self.places = [(topic, n) for n in range(partitions)]
 
 
 class Sum:
@@ -62,27 +64,27 @@ def step_all(groups: Mapping[bytes, Sequence[Any]], values: Values, step: Step, 
     for key, records in groups.items():
         old = values.get(key)
         change = step(key, old, records, now)
-        check(change)
-        stepped.append((key, old, change))
+        stepped.append((key, old, checked(change), change))
     return stepped
 
 
-def check(change: Change) -> None:
-    """Refuses a change of which something would not fit a record."""
+def checked(change: Change) -> bytes | None:
+    """The value of a change. TooLargeError: something of it would not fit a record."""
     value = change.value
     if value is not None and len(value) > LONGEST_VALUE:
         raise TooLargeError(f"the state would have {len(value)} bytes")
     for output in change.outputs:
-        value = output.value
-        if value is not None and len(value) > LONGEST_VALUE:
-            raise TooLargeError(f"an output to {output.topic} would have {len(value)} bytes")
+        sent = output.value
+        if sent is not None and len(sent) > LONGEST_VALUE:
+            raise TooLargeError(f"an output to {output.topic} would have {len(sent)} bytes")
+    return value
 
 
 def store_all(stepped: Iterable[Stepped], store: Store, dirty: dict[bytes, bytes | None], ripe: AbstractSet[bytes]) -> Sum:
     """Stores new values, and gathers the rest. ``ripe``: keys that stand in the index of due times no more."""
     total = Sum()
-    for key, old, change in stepped:
-        value, is_ripe = change.value, key in ripe
+    for key, old, value, change in stepped:
+        is_ripe = key in ripe
         if value is not old or is_ripe:
             store.put(key, old, value, change.due, ripe=is_ripe)
         if value is not old:
@@ -113,7 +115,7 @@ def route(outputs: Iterable[Outgoing], ways: Mapping[str, Way], rows: Rows, time
             partition = way.own if way.own >= 0 else partition_of(key or b"", way.partitions)
         if way.feeds:
             headers = ((NOW, now), *headers)
-        place = way.topic, partition
+        place = way.places[partition]
         value = output.value
         size += len(value) if value is not None else 0
         row = key, value, timestamp, headers
@@ -139,6 +141,6 @@ def fill(append: Callable[..., object], rows: Sequence[Row], start: int) -> int:
     """Puts rows into a batch from one on, numbered from 0; returns which one does not fit any more. ``append``: aiokafka's builder's."""
     for at in range(start, len(rows)):
         key, value, timestamp, headers = rows[at]
-        if append(at - start, timestamp, key, value, list(headers)) is None:
+        if append(at - start, timestamp, key, value, list(headers) if headers else NO_HEADERS) is None:
             return at
     return len(rows)

@@ -16,7 +16,7 @@ from typing import Final
 from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec.structs import replace
 
-from streams.engine.folding import Row, Rows, Stepped, TooLargeError, Way, check, route, size_of, step_all, store_all
+from streams.engine.folding import Row, Rows, Stepped, TooLargeError, Way, checked, route, size_of, step_all, store_all
 from streams.engine.kafka import Kafka, Writer
 from streams.engine.ledger import Taken
 from streams.engine.meters import Meters
@@ -186,7 +186,7 @@ class Shard:
         """Stores what steps have returned, in memory, for the next transaction; tells whether open keys want a step."""
         total = store_all(stepped, self.store, self.pending.dirty, ripe)
         if self.untimely:
-            self.untimely.difference_update(key for key, _, _ in stepped)
+            self.untimely.difference_update(key for key, *_ in stepped)
         self.journal.take(total.bookings)
         self.archive.take(total.archived)
         self.pending.bytes += total.size
@@ -219,14 +219,14 @@ class Shard:
         old = self.store.values[key]
         try:
             change = self.stage.step(key, old, (), now)
-            check(change)
+            value = checked(change)
         except Exception:
             log.exception("%s: a key cannot be stepped in time; it waits for its next record", self.name)
             self.count({("defects_total", self.spec.name): 1})
             if ripe:
                 self.untimely.add(key)
             return
-        self.take([(key, old, change)], timestamp, {key} if ripe else self.untimely)
+        self.take([(key, old, value, change)], timestamp, {key} if ripe else self.untimely)
 
     async def keep_time(self) -> None:
         """Steps keys whose time has come, and lets the loop go round now and then; what is left then is for the next turn."""

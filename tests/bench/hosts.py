@@ -20,7 +20,7 @@ from tests.counting import Counting
 def counting(broker: str, run: str, partitions: int) -> None:
     """The counting stage in Karar's engine: one shard a partition."""
     spec = Spec(
-        name="count", sources=(f"src-{run}",), changelog=f"state-{run}", partitions=partitions, make=lambda _: Counting(),
+        name="count", sources=(f"src-{run}",), changelog=f"state-{run}", partitions=partitions, make=lambda _: Counting(series=""),
         ledger=lambda: Ledger(str), topics={"out": f"out-{run}", "dead": f"out-{run}"}, outputs={"out": partitions, "dead": partitions},
     )  # fmt: skip
     engine = Engine([spec], Kafka(broker, session=8.0), f"count-{run}")
