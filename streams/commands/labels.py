@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.structs import ConsumerRecord
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +16,7 @@ from streams.broker import BrokerError
 from streams.connection import consuming
 from streams.core.identity import Identity
 from streams.engine.spec import wall
+from streams.engine.stage import Record
 from streams.engine.topics import describe
 from streams.growth import Family, Growth
 from streams.logs import hushed
@@ -27,7 +27,7 @@ from streams.topics import inputs
 QUIET_MS: Final = 200
 MIB: Final = 1 << 20
 
-Records = AsyncIterator[tuple[TopicPartition, list[ConsumerRecord[bytes, bytes]]]]
+Records = AsyncIterator[tuple[TopicPartition, Sequence[Record]]]
 
 
 def read_topics(settings: Settings, identity: Identity, replay: Replay) -> tuple[int, int]:

@@ -1,10 +1,11 @@
-"""Records as a fetch brings them, a batch at a time: what aiokafka does for each record costs more than the record.
+"""Records as a fetch brings them, many at a time: what aiokafka does for each record costs more than the record.
 
-Which batches are whole, committed and asked for is aiokafka's to know. To it a batch is one record here, which holds them all; they are as
-its parser has made them, without their topic and partition, which whoever fetches knows.
+Which batches are whole, committed and asked for is aiokafka's to know. To it a batch has few records here, each of which holds many; they
+are as its parser has made them, without their topic and partition, which whoever fetches knows.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from struct import Struct as Packed
 from typing import Final, NamedTuple, cast
 
@@ -13,6 +14,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record._protocols import DefaultRecordBatchProtocol, LegacyRecordBatchProtocol, LegacyRecordProtocol
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
+from google_crc32c import implementation
 from google_crc32c import value as crc32c
 
 from streams.engine.stage import Record
@@ -21,17 +23,21 @@ LENGTH: Final = Packed(">8xi")
 """Behind a batch's first offset stands how many bytes follow."""
 FRONT: Final = 21
 """So many bytes stand before those whose checksum it has."""
+AT_ONCE: Final = 1_000
+"""So many records of a batch are made together: compressed, there may be hundreds of thousands in a megabyte."""
+BY_PROCESSOR: Final = implementation == "c"
+"""Where there is no wheel of it, the library computes checksums in Python: then aiokafka does."""
 
 
 class Together(NamedTuple):
-    """All records of a batch, and the offset of the last one."""
+    """Records of a batch, and the offset of the last one."""
 
     records: Sequence[Record]
     offset: int
 
 
 class Batch:
-    """A batch of which aiokafka finds one record. The checksum is computed by the processor, not by a table: a tenth of the time."""
+    """A batch as aiokafka finds it. The checksum is computed by the processor, not by a table."""
 
     def __init__(self, parsed: DefaultRecordBatchProtocol, data: bytes, start: int, end: int) -> None:
         self.parsed, self.data, self.start, self.end = parsed, data, start, end
@@ -40,19 +46,25 @@ class Batch:
         self.is_transactional = parsed.is_transactional
 
     def __iter__(self) -> Iterator[Together]:
-        records: list[Record] = list(self.parsed)
-        if records:
-            yield Together(records, records[-1].offset)
+        every: Iterator[Record] = chain(self.parsed)
+        more = True
+        while more:  # the parser may not be asked again after its end
+            records = list(islice(every, AT_ONCE))
+            more = len(records) == AT_ONCE
+            if records:
+                yield Together(records, records[-1].offset)
 
     def __next__(self) -> object:
         return next(self.parsed)
 
     def validate_crc(self) -> bool:
         """Whether it is as it was sent."""
+        if not BY_PROCESSOR:
+            return bool(self.parsed.validate_crc())
         return bool(crc32c(self.data[self.start + FRONT : self.end]) == self.parsed.crc)
 
 
-class Batches:
+class Answer:
     """What a broker has answered for one partition."""
 
     def __init__(self, data: bytes) -> None:
@@ -80,7 +92,7 @@ class FetchedRecords(fetcher.PartitionRecords):
         self.rest = []
 
     def _consumer_record(self, tp: TopicPartition, record: Together | LegacyRecordProtocol) -> Sequence[Record]:  # noqa: ARG002 - aiokafka's signature
-        """Those of a batch that were asked for."""
+        """Those that were asked for."""
         if not isinstance(record, Together):
             return [cast("Record", record)]
         records, first = record.records, self.next_fetch_offset
@@ -122,6 +134,6 @@ class FetchResult(fetcher.FetchResult):
 
 def install() -> None:
     """Lets every consumer of this process have such records: aiokafka has no place to say so of one."""
-    ours = {"MemoryRecords": Batches, "PartitionRecords": FetchedRecords, "FetchResult": FetchResult}
+    ours = {"MemoryRecords": Answer, "PartitionRecords": FetchedRecords, "FetchResult": FetchResult}
     for name, made in ours.items():
         setattr(fetcher, name, made)
