@@ -139,6 +139,11 @@ def size_of(records: Iterable[Record]) -> int:
     return size
 
 
+def rows_of(values: Mapping[bytes, bytes | None]) -> list[Row]:
+    """Keys with their values as rows of a changelog; one that is gone has a tombstone."""
+    return [(key, value, None, ()) for key, value in values.items()]
+
+
 def fill(append: Callable[..., object], rows: Sequence[Row], start: int) -> int:
     """Puts rows into a batch from one on, numbered from 0; returns which one does not fit any more. ``append``: aiokafka's builder's."""
     for at in range(start, len(rows)):

@@ -16,7 +16,7 @@ from typing import Final
 from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec.structs import replace
 
-from streams.engine.folding import Row, Rows, Stepped, TooLargeError, Way, checked, route, size_of, step_all, store_all
+from streams.engine.folding import Rows, Stepped, TooLargeError, Way, checked, route, rows_of, size_of, step_all, store_all
 from streams.engine.kafka import Kafka, Writer
 from streams.engine.ledger import Taken
 from streams.engine.meters import Meters
@@ -295,7 +295,8 @@ class Shard:
         """Everything that goes into one transaction, as it is at this moment."""
         self.ledger.grow_up(time.monotonic())
         records, taken = self.ledger.take()
-        rows: list[Row] = [(key, value, None, ()) for key, value in (*done.dirty.items(), *records)]
+        rows = rows_of(done.dirty)
+        rows += [(key, value, None, ()) for key, value in records]
         rows += [(POSITION + topic.encode(), self.position(topic), None, ()) for topic in self.positions]
         rows.append((CLOCK, self.newest.to_bytes(8, "big"), None, ()))
         if done.rules:
