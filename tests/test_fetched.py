@@ -156,8 +156,10 @@ def test_one_at_a_time() -> None:
     assert (result.getone(), result.has_more()) == (None, False)
 
 
-def test_what_is_broken_is_not_read() -> None:
-    """A bit that is another one: aiokafka says so, and reads it again; what came before is not lost."""
+@pytest.mark.parametrize("by_processor", [True, False])
+def test_what_is_broken_is_not_read(monkeypatch: pytest.MonkeyPatch, *, by_processor: bool) -> None:
+    """A bit that is another one: aiokafka says so, and reads it again; what came before is not lost, whoever computes the checksum."""
+    monkeypatch.setattr("streams.engine.fetched.BY_PROCESSOR", by_processor)
     data = bytearray(log([Sent(2), Sent(3)]))
     data[-1] ^= 1
     result, here = fetched(OURS, bytes(data))

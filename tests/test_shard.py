@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine import shard as engine_shard
-from streams.engine.folding import LONGEST_VALUE, TooLargeError, checked
+from streams.engine.folding import LONGEST_VALUE, Rows, TooLargeError, Way, checked, route
 from streams.engine.shard import DEFECTS_IN_A_ROW
 from streams.engine.stage import Batch
 from tests.counting import FRONT, Counted, Counting, Output
@@ -246,6 +246,16 @@ async def test_what_is_too_large_is_said() -> None:
         checked(Counted(bytes(LONGEST_VALUE + 1)))
     with pytest.raises(TooLargeError, match=r"^an output to out would have 900001 bytes$"):
         checked(Counted(None, outputs=[Output("out", None, bytes(LONGEST_VALUE + 1))]))
+
+
+@pytest.mark.parametrize("partition", [-1, 2])
+async def test_an_output_for_a_partition_that_is_not_there_is_said(partition: int) -> None:
+    """It is a defect of ours; nothing goes to another partition instead."""
+    rows: Rows = {}
+    with pytest.raises(ValueError, match=rf"^an output to out is for partition {partition} of 2$"):
+        route([Output("out", b"k", b"", partition)], {"out": Way("out", 2, -1, feeds=False)}, rows, 1, b"")
+
+    assert rows == {}
 
 
 # -- Pausing -----------------------------------------------------------------------------------------------------------

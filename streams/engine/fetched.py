@@ -36,7 +36,7 @@ class Together(NamedTuple):
     offset: int
 
 
-class Batch:
+class RecordBatch:
     """A batch as aiokafka finds it. The checksum is computed by the processor, not by a table."""
 
     def __init__(self, parsed: DefaultRecordBatchProtocol, data: bytes, start: int, end: int) -> None:
@@ -72,13 +72,13 @@ class Answer:
         self.parsed = MemoryRecords(data)
         self.has_next, self.size_in_bytes = self.parsed.has_next, self.parsed.size_in_bytes
 
-    def next_batch(self) -> Batch | LegacyRecordBatchProtocol | DefaultRecordBatchProtocol | None:
+    def next_batch(self) -> RecordBatch | LegacyRecordBatchProtocol | DefaultRecordBatchProtocol | None:
         """The next one that is there to its end. What is older than Kafka 0.11 aiokafka reads record by record."""
         parsed = self.parsed.next_batch()
         start = self.at
         if parsed is not None:
             self.at += LENGTH.size + LENGTH.unpack_from(self.data, start)[0]
-        return Batch(parsed, self.data, start, self.at) if isinstance(parsed, DefaultRecordBatch) else parsed
+        return RecordBatch(parsed, self.data, start, self.at) if isinstance(parsed, DefaultRecordBatch) else parsed
 
 
 class FetchedRecords(fetcher.PartitionRecords):

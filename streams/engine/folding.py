@@ -113,8 +113,8 @@ def route(outputs: Iterable[Outgoing], ways: Mapping[str, Way], rows: Rows, time
         way = ways[output.topic]
         if partition is None:
             partition = way.own if way.own >= 0 else partition_of(key or b"", way.partitions)
-        elif partition < 0:
-            raise ValueError(f"an output to {output.topic} is for partition {partition}")
+        elif not 0 <= partition < way.partitions:
+            raise ValueError(f"an output to {output.topic} is for partition {partition} of {way.partitions}")
         if way.feeds:
             headers = ((NOW, now), *headers)
         place = way.places[partition]

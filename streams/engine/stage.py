@@ -16,7 +16,6 @@ RESERVED: Final = b"\0"
 Place = tuple[str, str]
 """A slot of a series: its name with labels, and which slot."""
 
-
 Origin = tuple[str, int]
 """The topic and the partition that records came of."""
 
