@@ -5,31 +5,32 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streams.engine.stage import Batch, Origin, Place, Record
+from streams.engine.stage import Batch, Change, Origin, Outgoing, Place, Record
 
 NEVER = 1 << 62
+NOTHING: Mapping[tuple[str, ...], int] = {}
 HEADER = 9
 
 
-class Output(msgspec.Struct, gc=False):
+class Output(NamedTuple):
     """A record for another topic."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     partition: int | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
-class Counted(msgspec.Struct, gc=False):
+class Counted(NamedTuple):
     """What a step returns."""
 
     value: bytes | None
     due: int = NEVER
     bookings: Sequence[Any] = ()
     archived: Sequence[Any] = ()
-    outputs: Sequence[Output] = ()
-    counts: Mapping[tuple[str, ...], int] = {}
+    outputs: Sequence[Outgoing] = ()
+    counts: Mapping[tuple[str, ...], int] = NOTHING
     revisit: bool = False
 
 
@@ -115,20 +116,21 @@ class Counting:
         """A dead letter."""
         return Batch(outputs=[Output("dead", record.key, record.value, None, (("where", error.encode()),))])
 
-    def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Counted:  # noqa: ARG002 - the contract's signature
-        """Adds one for each event, whether it was seen before or not."""
+    def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:  # noqa: ARG002 - the contract's signature
+        """Adds one for each event, whether it was seen before or not. Plain tuples, which are `Counted` and `Output` without names."""
         state = READ_STATE.decode(old[HEADER:]) if old is not None else State()
-        last, outputs = state.last, []
+        last = state.last
+        outputs: list[Outgoing] = []
         for value in records:
             number = READ_EVENT.decode(value).i
             if number == self.poison:
                 raise ValueError("poison")
             last.append(number)
-            outputs.append(Output(self.output, key, ENCODE(number)))
+            outputs.append((self.output, key, ENCODE(number), None, ()))
         state.n += len(records)
         del last[:-6]
         bookings = ((self.series, len(records)),) if self.series else ()
-        return Counted(FRONT + ENCODE(state), NEVER, bookings, (), outputs)
+        return FRONT + ENCODE(state), NEVER, bookings, (), outputs, NOTHING, False
 
     def share(self, key: bytes, value: bytes) -> None:
         """Nothing is shared."""

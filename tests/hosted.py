@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from schemas.sources import Source
 from streams.agents import AssembleStage, StitchStage
 from streams.core.identity import Identity
@@ -76,7 +74,7 @@ class Hosted:
         """One step, noted."""
         change = self.shard.run(key, records, self.now, ripe=ripe)
         told = (("now", self.now.to_bytes(8, "big")),)
-        self.outputs += [replace(x, headers=told) if x.topic == "interactions" else x for x in change.outputs]
+        self.outputs += [x._replace(headers=told) if x.topic == "interactions" else x for x in change.outputs]
         self.counts.update(change.counts)
         return change
 

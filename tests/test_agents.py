@@ -69,7 +69,7 @@ THEIRS: Final = call(home(2), phone="1").queued(0, "A").answered(10, "ann", team
 
 def letters(batch: Batch) -> list[tuple[bytes | None, bytes | None, dict[str, str]]]:
     """The dead letters: key, value, headers."""
-    return [(x.key, x.value, {k: v.decode() for k, v in x.headers}) for x in batch.outputs if x.topic == "dead-letters"]
+    return [(key, value, {k: v.decode() for k, v in headers}) for topic, key, value, _, headers in batch.outputs if topic == "dead-letters"]
 
 
 def test_both_are_what_the_engine_asks_for() -> None:

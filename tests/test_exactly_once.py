@@ -23,7 +23,8 @@ from streams.engine import kafka as kafka_module
 from streams.engine import opening
 from streams.engine.engine import Engine
 from streams.engine.kafka import Kafka
-from tests.counting import Counted, Counting
+from streams.engine.stage import Change
+from tests.counting import Counting
 from tests.live import SESSION, Place, place, running, until
 
 # The client may open a connection of its group while it closes, and leave it to the garbage collector.
@@ -315,7 +316,7 @@ async def test_other_rules_count_anew_and_older_ones_are_refused(kafka: str) -> 
 class Poisoned(Counting):
     """Every hundredth event is one that no step can take."""
 
-    def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Counted:
+    def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:
         """Counts, and fails."""
         if any(value.endswith(b"00}") for value in records):
             raise ValueError("poison")

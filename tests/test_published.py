@@ -141,7 +141,8 @@ def test_a_dead_letter_is_valid_by_its_headers() -> None:
     record = Arrived("calls", 7, None, b"{", [("x", b"y")])
     here = "calls", 0
     for batch in (stage.read(here, [record], 0), stage.defect(here, record, "KeyError")):
-        schema.validate({name: content.decode() for name, content in batch.outputs[0].headers})
+        ((*_, headers),) = batch.outputs
+        schema.validate({name: content.decode() for name, content in headers})
     schema.validate({name: content.decode() for name, content in TOO_LATE})
 
     assert not schema.is_valid({"reason": "because"})

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine import shard as engine_shard
-from streams.engine.folding import LONGEST_VALUE, Rows, TooLargeError, Way, checked, route
+from streams.engine.folding import LONGEST_VALUE, Rows, TooLargeError, Way, route
 from streams.engine.shard import DEFECTS_IN_A_ROW
-from streams.engine.stage import Batch
+from streams.engine.stage import Batch, Change
 from tests.counting import FRONT, Counted, Counting, Output
 from tests.shards import NOW, buried, closed, counted, events, memory, opened, part, seen, sent, spec, total
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio
 class Poisoned(Counting):
     """No step can take events below 0."""
 
-    def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Counted:
+    def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:
         """Counts, and fails."""
         if any(b'"i":-' in value for value in records):
             raise ValueError("poison")
@@ -242,10 +242,12 @@ async def test_what_would_not_fit_a_record_becomes_a_dead_letter(output: bool, s
 
 async def test_what_is_too_large_is_said() -> None:
     """With its size, and where it was to go."""
+    shard = await opened(of=spec(lambda: Growing(output=False)))
     with pytest.raises(TooLargeError, match=r"^the state would have 900001 bytes$"):
-        checked(Counted(bytes(LONGEST_VALUE + 1)))
+        shard.fold(("in", 0), events(LONGEST_VALUE + 1))
+    shard = await opened(of=spec(lambda: Growing(output=True)))
     with pytest.raises(TooLargeError, match=r"^an output to out would have 900001 bytes$"):
-        checked(Counted(None, outputs=[Output("out", None, bytes(LONGEST_VALUE + 1))]))
+        shard.fold(("in", 0), events(LONGEST_VALUE + 1))
 
 
 @pytest.mark.parametrize("partition", [-1, 2])
@@ -405,12 +407,11 @@ async def test_outputs_go_to_the_partition_of_their_key_unless_one_is_named() ->
 
         def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Counted:
             """Counts and spreads."""
-            change = super().step(key, old, records, now)
-            change.outputs = [
+            spread = [
                 *(Output("out", k, b"1") for k in (b"21", b"foobar", b"a-little-bit-long-string")),
                 Output("out", b"21", b"1", 4),
             ]
-            return change
+            return Counted(*super().step(key, old, records, now))._replace(outputs=spread)
 
     kafka = memory()
     kafka.cluster.create("out", 5)

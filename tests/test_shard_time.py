@@ -25,7 +25,7 @@ class Timed(Counting):
             if key == b"bad":
                 raise ValueError("time cannot step it")
             return Counted(NEVER.to_bytes(8, "big") + old[8:], outputs=[Output("out", key, b"%d" % now)])
-        change = super().step(key, old, records, now)
+        change = Counted(*super().step(key, old, records, now))
         assert change.value is not None
         due = int(records[-1].strip(b'{"i:}'))
         return Counted(due.to_bytes(8, "big") + change.value[8:], due, change.bookings)
@@ -117,9 +117,7 @@ class Resetting(Timed):
 
     def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Counted:
         """Counts, and asks."""
-        change = super().step(key, old, records, now)
-        change.revisit = b'{"i":7}' in records
-        return change
+        return super().step(key, old, records, now)._replace(revisit=b'{"i":7}' in records)
 
 
 async def test_every_open_key_is_looked_at_when_a_step_says_so() -> None:

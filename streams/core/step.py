@@ -1,9 +1,7 @@
 """What a step returns: the one thing that a host (the engine, or `replay`) must understand of the core."""
 
-from collections.abc import Sequence
-from typing import Final
-
-from msgspec import Struct
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 NEVER: Final = 1 << 62
 
@@ -24,7 +22,7 @@ Difference = tuple[tuple[str | int, ...], int]
 """A fact, and how many more or fewer of it are true."""
 
 
-class Output(Struct, frozen=True, gc=False):
+class Output(NamedTuple):
     """A record for another topic. ``topic`` is the stage's own name for it; ``partition`` None: the one that its key hashes to."""
 
     topic: str
@@ -34,7 +32,7 @@ class Output(Struct, frozen=True, gc=False):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class Change(NamedTuple):
     """All that follows from records for one key: nothing is stored, sent or counted before it has been returned.
 
     ``value`` None deletes the key. ``due`` is the instant (ms) at which the key wants to be stepped again without records.
@@ -47,5 +45,5 @@ class Change(Struct, frozen=True, kw_only=True):
     bookings: Sequence[Difference] = ()
     archived: Sequence[Difference] = ()
     outputs: tuple[Output, ...] = ()
-    counts: dict[tuple[str, ...], int] = {}
+    counts: Mapping[tuple[str, ...], int] = {}
     revisit: bool = False

@@ -14,6 +14,7 @@ from streams.engine.values import Values
 
 LONGEST_VALUE: Final = 900_000
 """A state or an output larger than this is not written: what led to it becomes a dead letter."""
+ANY_LENGTH: Final = 1 << 31
 NOW: Final = "now"
 NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 
@@ -30,8 +31,8 @@ class TooLargeError(Exception):
     """A state or an output that would not fit a record."""
 
 
-Stepped = tuple[bytes, bytes | None, bytes | None, Change]
-"""One key, its value before and after, and all that follows."""
+Stored = tuple[bytes, bytes | None, bytes | None, int]
+"""A key, its value before and after, and when it wants to be stepped again without records."""
 
 
 class Way:
@@ -44,83 +45,92 @@ class Way:
         self.places = [(topic, n) for n in range(partitions)]
 
 
-class Sum:
-    """What the changes of a slice ask for besides their values. ``size``: bytes of the values of keys that have not changed before."""
+class Stepped:
+    """All that follows from the steps of some keys, before any of it is stored. ``sent``: bytes of outputs; ``rows``: these, to go out."""
 
-    __slots__ = ("archived", "bookings", "counts", "outputs", "revisit", "size")
+    __slots__ = ("archived", "bookings", "counts", "outputs", "revisit", "rows", "sent", "stored")
 
     def __init__(self) -> None:
+        self.stored: list[Stored] = []
         self.bookings: list[Any] = []
         self.archived: list[Any] = []
-        self.outputs: list[Outgoing] = []
         self.counts: list[Mapping[tuple[str, ...], int]] = []
+        self.rows: Rows = {}
+        self.outputs = self.sent = 0
         self.revisit = False
-        self.size = 0
 
 
-def step_all(groups: Mapping[bytes, Sequence[Any]], values: Values, step: Step, now: int) -> list[Stepped]:
-    """Steps every key that records belong to; nothing is changed by it. TooLargeError: something would not fit a record."""
-    stepped: list[Stepped] = []
+def step_all(
+    groups: Mapping[bytes, Sequence[Any]], values: Values, step: Step, now: int, ways: Mapping[str, Way], timestamp: int
+) -> Stepped:
+    """Steps every key that records belong to; nothing is changed by it. TooLargeError: something would not fit a record.
+
+    ``timestamp`` (ms): of the record that all of it came of.
+    """
+    stepped = Stepped()
+    stored, rows = stepped.stored, stepped.rows
+    told = now.to_bytes(8, "big")
     for key, records in groups.items():
         old = values.get(key)
-        change = step(key, old, records, now)
-        stepped.append((key, old, checked(change), change))
+        value, due, bookings, archived, outputs, counts, revisit = step(key, old, records, now)
+        if value is not None and len(value) > LONGEST_VALUE:
+            raise TooLargeError(f"the state would have {len(value)} bytes")
+        stored.append((key, old, value, due))
+        if bookings:
+            stepped.bookings += bookings
+        if archived:
+            stepped.archived += archived
+        if outputs:
+            number, size = route(outputs, ways, rows, timestamp, told, LONGEST_VALUE)
+            stepped.outputs += number
+            stepped.sent += size
+        if counts:
+            stepped.counts.append(counts)
+        if revisit:
+            stepped.revisit = True
     return stepped
 
 
-def checked(change: Change) -> bytes | None:
-    """The value of a change. TooLargeError: something of it would not fit a record."""
-    value = change.value
-    if value is not None and len(value) > LONGEST_VALUE:
-        raise TooLargeError(f"the state would have {len(value)} bytes")
-    for output in change.outputs:
-        sent = output.value
-        if sent is not None and len(sent) > LONGEST_VALUE:
-            raise TooLargeError(f"an output to {output.topic} would have {len(sent)} bytes")
-    return value
+def store_all(stored: Iterable[Stored], store: Store, dirty: dict[bytes, bytes | None], ripe: AbstractSet[bytes]) -> int:
+    """Stores new values; returns the bytes of those that had not changed before.
 
-
-def store_all(stepped: Iterable[Stepped], store: Store, dirty: dict[bytes, bytes | None], ripe: AbstractSet[bytes]) -> Sum:
-    """Stores new values, and gathers the rest. ``ripe``: keys that stand in the index of due times no more."""
-    total = Sum()
-    for key, old, value, change in stepped:
+    ``ripe``: keys that stand in the index of due times no more.
+    """
+    size = 0
+    for key, old, value, due in stored:
         is_ripe = key in ripe
         if value is not old or is_ripe:
-            store.put(key, old, value, change.due, ripe=is_ripe)
+            store.put(key, old, value, due, ripe=is_ripe)
         if value is not old:
             known = len(dirty)
             dirty[key] = value
             if value is not None and len(dirty) > known:
-                total.size += len(value)
-        if change.bookings:
-            total.bookings += change.bookings
-        if change.archived:
-            total.archived += change.archived
-        if change.outputs:
-            total.outputs += change.outputs
-        if change.counts:
-            total.counts.append(change.counts)
-        if change.revisit:
-            total.revisit = True
-    return total
+                size += len(value)
+    return size
 
 
-def route(outputs: Iterable[Outgoing], ways: Mapping[str, Way], rows: Rows, timestamp: int, now: bytes) -> tuple[int, int]:
-    """Puts outputs to the partition of their key; returns how many, and their bytes. ``now`` goes with what feeds another stage."""
+def route(
+    outputs: Iterable[Outgoing], ways: Mapping[str, Way], rows: Rows, timestamp: int | None, now: bytes, longest: int = ANY_LENGTH
+) -> tuple[int, int]:
+    """Puts outputs to the partition of their key; returns how many, and their bytes. ``now`` goes with what feeds another stage.
+
+    TooLargeError: one is longer than ``longest``. ValueError: one is for a partition that is not there.
+    """
     number = size = 0
-    for output in outputs:
-        key, partition, headers = output.key, output.partition, output.headers
-        way = ways[output.topic]
-        if partition is None:
+    for topic, key, value, asked, given in outputs:
+        way = ways[topic]
+        if asked is None:
             partition = way.own if way.own >= 0 else partition_of(key or b"", way.partitions)
-        elif not 0 <= partition < way.partitions:
-            raise ValueError(f"an output to {output.topic} is for partition {partition} of {way.partitions}")
-        if way.feeds:
-            headers = ((NOW, now), *headers)
+        elif 0 <= asked < way.partitions:
+            partition = asked
+        else:
+            raise ValueError(f"an output to {topic} is for partition {asked} of {way.partitions}")
+        if value is not None:
+            if len(value) > longest:
+                raise TooLargeError(f"an output to {topic} would have {len(value)} bytes")
+            size += len(value)
         place = way.places[partition]
-        value = output.value
-        size += len(value) if value is not None else 0
-        row = key, value, timestamp, headers
+        row = key, value, timestamp, ((NOW, now), *given) if way.feeds else given
         known = rows.get(place)
         if known is None:
             rows[place] = [row]

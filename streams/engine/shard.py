@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec.structs import replace
 
-from streams.engine.folding import Rows, Stepped, TooLargeError, Way, checked, route, rows_of, size_of, step_all, store_all
+from streams.engine.folding import Rows, Stepped, TooLargeError, Way, route, rows_of, size_of, step_all, store_all
 from streams.engine.kafka import Kafka, Writer
 from streams.engine.ledger import Taken
 from streams.engine.meters import Meters
@@ -49,7 +49,7 @@ class Folded:
     """What all steps of a slice have returned, before any of it is stored."""
 
     batch: Batch
-    stepped: list[Stepped]
+    stepped: Stepped
     newest: int
 
 
@@ -148,13 +148,18 @@ class Shard:
         batch = self.stage.read(origin, records, wall())
         newest = max(self.newest, batch.newest)
         now = self.clock.now(newest, caught_up=self.caught_up)
-        return Folded(batch, step_all(batch.groups, self.store.values, self.stage.step, now), newest)
+        return Folded(batch, self.step(batch.groups, now, records[0].timestamp), newest)
+
+    def step(self, groups: Mapping[bytes, Sequence[Any]], now: int, timestamp: int) -> Stepped:
+        """Steps these keys. Nothing is changed by it."""
+        return step_all(groups, self.store.values, self.stage.step, now, self.ways, timestamp)
 
     def settle(self, folded: Folded, timestamp: int) -> None:
         """Stores what all steps have returned. Whatever fails in here leaves memory half changed: the worker ends."""
         self.newest = folded.newest
         self.tell(folded.batch, timestamp)
-        if self.take(folded.stepped, timestamp, self.untimely):
+        self.take(folded.stepped, self.untimely)
+        if folded.stepped.revisit:
             self.revisit(timestamp)
 
     def fold_singly(self, topic: str, records: Iterable[Record]) -> None:
@@ -182,18 +187,19 @@ class Shard:
         self.send(batch.outputs, timestamp)
         self.count(batch.counts)
 
-    def take(self, stepped: Collection[Stepped], timestamp: int, ripe: AbstractSet[bytes]) -> bool:
-        """Stores what steps have returned, in memory, for the next transaction; tells whether open keys want a step."""
-        total = store_all(stepped, self.store, self.pending.dirty, ripe)
+    def take(self, stepped: Stepped, ripe: AbstractSet[bytes]) -> None:
+        """Stores what steps have returned, in memory, for the next transaction."""
+        pending = self.pending
+        pending.bytes += store_all(stepped.stored, self.store, pending.dirty, ripe) + stepped.sent
+        pending.rows += stepped.outputs
+        for place, rows in stepped.rows.items():
+            pending.outputs.setdefault(place, []).extend(rows)
         if self.untimely:
-            self.untimely.difference_update(key for key, *_ in stepped)
-        self.journal.take(total.bookings)
-        self.archive.take(total.archived)
-        self.pending.bytes += total.size
-        self.send(total.outputs, timestamp)
-        for counts in total.counts:
+            self.untimely.difference_update(key for key, *_ in stepped.stored)
+        self.journal.take(stepped.bookings)
+        self.archive.take(stepped.archived)
+        for counts in stepped.counts:
             self.count(counts)
-        return total.revisit
 
     def send(self, outputs: Collection[Outgoing], timestamp: int) -> None:
         """Puts outputs to the partition of their key; each carries the time of the record that it came of."""
@@ -216,17 +222,15 @@ class Shard:
 
     def step_in_time(self, key: bytes, now: int, timestamp: int, *, ripe: bool = False) -> None:
         """Steps a key without records. What has been applied stays as it is if that fails."""
-        old = self.store.values[key]
         try:
-            change = self.stage.step(key, old, (), now)
-            value = checked(change)
+            stepped = self.step({key: ()}, now, timestamp)
         except Exception:
             log.exception("%s: a key cannot be stepped in time; it waits for its next record", self.name)
             self.count({("defects_total", self.spec.name): 1})
             if ripe:
                 self.untimely.add(key)
             return
-        self.take([(key, old, value, change)], timestamp, {key} if ripe else self.untimely)
+        self.take(stepped, {key} if ripe else self.untimely)
 
     async def keep_time(self) -> None:
         """Steps keys whose time has come, and lets the loop go round now and then; what is left then is for the next turn."""
@@ -245,12 +249,12 @@ class Shard:
         if ripe:
             self.pending.since = self.pending.since or time.monotonic()
             try:
-                stepped = step_all(ripe, self.store.values, self.stage.step, now)
+                stepped = self.step(ripe, now, timestamp)
             except Exception:  # noqa: BLE001 - whichever key it is, it is told of below
                 for key in ripe:
                     self.step_in_time(key, now, timestamp, ripe=True)
             else:
-                self.take(stepped, timestamp, ripe.keys())
+                self.take(stepped, ripe.keys())
         if len(found) == SWEPT_AT_ONCE:
             return True
         if self.rules.recount:

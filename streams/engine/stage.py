@@ -48,63 +48,13 @@ Posting = tuple[Place, int, int]
 """Amounts for one slot of one series: what is new, and what is no longer true, both at least 0."""
 
 
-class Outgoing(Protocol):
-    """A record for another topic. ``topic`` is the stage's own name for it; the app says which one that is.
+Outgoing = tuple[str, bytes | None, bytes | None, int | None, Sequence[tuple[str, bytes]]]
+"""A record for another topic: the stage's own name for the topic (the app says which one that is), key, value (None is a tombstone),
+partition (None: the one that the key hashes to, Java-compatible murmur2), headers. What each is: `streams.core.step.Output`."""
 
-    ``partition`` None: the one that its key hashes to (Java-compatible murmur2).
-    """
-
-    @property
-    def topic(self) -> str:
-        """The stage's name of the topic."""
-
-    @property
-    def key(self) -> bytes | None:
-        """The key that decides about the partition."""
-
-    @property
-    def value(self) -> bytes | None:
-        """The content; None is a tombstone."""
-
-    @property
-    def partition(self) -> int | None:
-        """A partition on purpose, else None."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Headers of the record."""
-
-
-class Change(Protocol):
-    """All that follows from records for one key. What each is: `streams.core.step.Change`."""
-
-    @property
-    def value(self) -> bytes | None:
-        """The new state; None deletes the key."""
-
-    @property
-    def due(self) -> int:
-        """When the key wants to be stepped again without records."""
-
-    @property
-    def bookings(self) -> Sequence[Any]:
-        """What became true and untrue."""
-
-    @property
-    def archived(self) -> Sequence[Any]:
-        """What has left the table, and stays true."""
-
-    @property
-    def outputs(self) -> Sequence[Outgoing]:
-        """Records for other topics."""
-
-    @property
-    def counts(self) -> Mapping[tuple[str, ...], int]:
-        """Worker counters."""
-
-    @property
-    def revisit(self) -> bool:
-        """Whether every open key of the shard wants a step."""
+Change = tuple[bytes | None, int, Sequence[Any], Sequence[Any], Sequence[Outgoing], Mapping[tuple[str, ...], int], bool]
+"""All that follows from records for one key: value, due, bookings, archived, outputs, counts, revisit. What each is:
+`streams.core.step.Change`. It is taken apart once for each key that changes, which costs a tuple a tenth of what it costs an object."""
 
 
 class Journal(Protocol):

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
-from msgspec.structs import replace
 
 from streams.commands.worker import run, use_uvloop
 from streams.engine.engine import Engine
@@ -22,7 +21,7 @@ from streams.engine.spec import Spec
 from streams.engine.stage import Origin
 from streams.logs import configure
 from streams.settings import Settings
-from tests.counting import ENCODE, FRONT, HEADER, READ_STATE, Counted, Counting
+from tests.counting import ENCODE, FRONT, HEADER, READ_STATE, Counted, Counting, Output
 
 FIRST: Final = "first"
 SECOND: Final = "second"
@@ -59,9 +58,10 @@ class Tolerant(Counting):
         """Adds one for each event."""
         if any(value.startswith(b'{"i":-') for value in records):
             raise ValueError("poison")
-        change = super().step(key, old, records, now)
+        change = Counted(*super().step(key, old, records, now))
         if self.fans_out:
-            change.outputs = [replace(output, key=b"fan-%d" % (int(output.value or b"") % FANNED)) for output in change.outputs]
+            sent = [Output(*output) for output in change.outputs]
+            change = change._replace(outputs=[one._replace(key=b"fan-%d" % (int(one.value or b"") % FANNED)) for one in sent])
         return self.archiving(change) if self.archived_at else change
 
     def archiving(self, change: Counted) -> Counted:
@@ -70,7 +70,7 @@ class Tolerant(Counting):
         state = READ_STATE.decode(change.value[HEADER:])
         if done := state.n - state.n % self.archived_at:
             state.n -= done
-            return replace(change, value=FRONT + ENCODE(state) if state.n else None, archived=((self.series, done),))
+            return change._replace(value=FRONT + ENCODE(state) if state.n else None, archived=((self.series, done),))
         return change
 
 
