@@ -1,5 +1,7 @@
 """A shard: slices are folded whole, what no step can take becomes a dead letter, and all of it commits together."""
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from streams.engine import shard as engine_shard
 from streams.engine.folding import LONGEST_VALUE, Rows, TooLargeError, Way, route
-from streams.engine.shard import DEFECTS_IN_A_ROW
+from streams.engine.shard import DEFECTS_IN_A_ROW, Shard
 from streams.engine.stage import Batch, Change
 from tests.counting import FRONT, Counted, Counting, Output
 from tests.shards import NOW, buried, closed, counted, events, memory, opened, part, seen, sent, spec, total
@@ -273,6 +275,34 @@ async def test_a_shard_with_too_much_uncommitted_asks_for_a_pause(monkeypatch: p
     assert shard.has_room == room
     await shard.commit()
     assert shard.has_room
+
+
+async def rests(shard: Shard) -> bool:
+    """Whether it waits for its next transaction, of which it is not yet time."""
+    shard.committed_at = time.monotonic()
+    resting = asyncio.create_task(shard.rest(3600))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return resting.cancel()
+
+
+@pytest.mark.parametrize(("number", "waits"), [(2, True), (3, False)])
+async def test_a_shard_with_much_to_commit_waits_no_longer(monkeypatch: pytest.MonkeyPatch, number: int, waits: bool) -> None:  # noqa: FBT001 - parametrized
+    """More than half of what may be applied: it would have to pause. Then the next ones wait again."""
+    monkeypatch.setattr(engine_shard, "ENOUGH", 10)
+    shard = await opened()
+    shard.apply(part(events(*range(number))))
+
+    assert await rests(shard) == waits
+    await shard.commit()
+    assert await rests(shard)
+
+
+async def test_a_shard_rests_no_longer_than_it_is_told() -> None:
+    """From the end of its last transaction on; where that is past, it goes on at once."""
+    shard = await opened()
+    shard.committed_at = time.monotonic() - 3600
+    await shard.rest(3600)
 
 
 # -- Commit ------------------------------------------------------------------------------------------------------------

@@ -304,7 +304,7 @@ class Engine:
         await shard.keep_time()
         if self.is_ending() or not shard.has_work():
             return not (shard.closing or self.is_ending())
-        await asyncio.sleep(max(0.0, shard.committed_at + self.pace.seconds(len(self.shards)) - time.monotonic()))
+        await shard.rest(self.pace.seconds(len(self.shards)))
         async with self.permits:
             if self.is_ending():
                 return False

@@ -14,7 +14,7 @@ from streams.engine.watch import mirror, trim
 
 FETCHES_WAITING: Final = 4
 RECORDS_AT_ONCE: Final = 8_000
-FETCH_BYTES: Final = 1 << 20
+FETCH_BYTES: Final = 2 << 20
 METADATA_MS: Final = 10_000
 """Who leads the group assigns only topics that he knows of, and a Kafka that has just started may know of none yet: then nobody has
 anything until he asks again, which aiokafka does every five minutes."""

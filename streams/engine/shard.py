@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -32,10 +33,12 @@ log = logging.getLogger(__name__)
 
 SWEPT_AT_ONCE: Final = 50
 SWEEPS_A_TURN: Final = 10
-ENOUGH: Final = 20_000
+ENOUGH: Final = 50_000
 """Records applied and not committed at which a shard's partitions pause, and as many outputs; or so many bytes of both, and of the states
 that have changed."""
 ENOUGH_BYTES: Final = 16 << 20
+MUCH: Final = 0.5
+"""At this share of it the next transaction waits no longer: a partition that has paused costs a whole fetch more than a transaction."""
 COMMIT_SECONDS: Final = 30
 DEFECTS_IN_A_ROW: Final = 20
 """More than these are not the records' fault: the worker ends rather than make dead letters of everything."""
@@ -94,7 +97,7 @@ class Shard:
         self.trusted = True
         self.pending = Pending()
         self.writer = Writer(kafka, f"{group}-{self.name}")
-        self.wake = asyncio.Event()
+        self.wake, self.filling = asyncio.Event(), asyncio.Event()
         self.closing, self.paused = False, False
         self.sought: dict[str, float] = {}
         self.last_record = wall()
@@ -113,7 +116,12 @@ class Shard:
     @property
     def has_room(self) -> bool:
         """Whether more may be applied before something commits."""
-        return self.pending.records + self.pending.rows <= ENOUGH and self.pending.bytes <= ENOUGH_BYTES
+        return self.filled <= 1
+
+    @property
+    def filled(self) -> float:
+        """How much has been applied since the last transaction began, as a share of what may be."""
+        return max((self.pending.records + self.pending.rows) / ENOUGH, self.pending.bytes / ENOUGH_BYTES)
 
     def apply(self, part: Slice) -> bool:
         """Folds a slice; False if something before it was lost on the way, and must be read again."""
@@ -141,6 +149,8 @@ class Shard:
         self.positions[part.topic] = part.end
         self.sought.pop(part.topic, None)
         self.wake.set()
+        if self.filled > MUCH:
+            self.filling.set()
         return True
 
     def fold(self, origin: Origin, records: Sequence[Record]) -> Folded:
@@ -280,11 +290,18 @@ class Shard:
         moved = self.positions != self.committed or self.ledger.ripe(time.monotonic())
         return moved and time.monotonic() > self.committed_at + LAZY_SECONDS
 
+    async def rest(self, seconds: float) -> None:
+        """Returns so long after the last transaction, or as soon as there is much to commit."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self.committed_at + seconds - time.monotonic())):
+                await self.filling.wait()
+
     async def commit(self) -> None:
         """One transaction: changed state, totals, positions, outputs. Raises if its outcome is not known to be good."""
         started = time.monotonic()
         self.book()
         done, self.pending = self.pending, Pending()
+        self.filling.clear()
         positions = dict(self.positions)
         batches, taken = self.build(done)
         waiting = self.waiting.take(done.dirty, self.store.values, self.stage.waiting)
