@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine import kafka  # noqa: F401 - it is what installs them
-from streams.engine.fetched import AT_ONCE, FRONT, Answer, FetchedRecords, FetchResult
+from streams.engine.fetched import AT_ONCE, FRONT, Answer, FetchedRecords, FetchResult, pace
 
 PLACE: Final = TopicPartition("in", 0)
 READ_COMMITTED: Final = 1
@@ -204,3 +204,14 @@ def test_every_consumer_of_the_process_has_them() -> None:
 
     assert (there.MemoryRecords, there.PartitionRecords, there.FetchResult) == OURS
     assert {"MemoryRecords", "PartitionRecords", "FetchResult"} <= {*looks_up[0], *looks_up[1]}
+
+
+@pytest.mark.parametrize(
+    ("partitions", "each"), [(0, 2 << 20), (1, 2 << 20), (16, 2 << 20), (40, 838_860), (128, 256 << 10), (1000, 256 << 10)]
+)
+def test_the_more_partitions_the_less_of_each_at_once(partitions: int, each: int) -> None:
+    """None waits long for its turn in a backlog; a single record goes whatever its size, which is the broker's to see to."""
+    asked: Any = SimpleNamespace()
+    pace(asked, partitions, busy=True)
+
+    assert asked._max_partition_fetch_bytes == each  # noqa: SLF001 - aiokafka's name

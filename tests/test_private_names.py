@@ -109,7 +109,7 @@ SET: Final[dict[type, tuple[str, ...]]] = {
         "_isolation_level", "_fetch_max_wait_ms", "_auto_offset_reset", "_partition_assignment_strategy", "_client", "_coordinator",
         "_subscription", "_fetcher",
     ),
-    fetcher.Fetcher: ("_fetch_max_wait_ms", "_fetch_min_bytes"),
+    fetcher.Fetcher: ("_fetch_max_wait_ms", "_fetch_min_bytes", "_max_partition_fetch_bytes"),
     THEIR_RECORDS: ("next_fetch_offset",),
     THEIR_RESULT: ("_topic_partition", "_partition_records"),
     AIOKafkaProducer: ("_txn_manager", "_message_accumulator", "_sender"),

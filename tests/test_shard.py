@@ -262,6 +262,28 @@ async def test_an_output_for_a_partition_that_is_not_there_is_said(partition: in
     assert rows == {}
 
 
+class Astray(Counting):
+    """An event below 0 has an output for a partition that is not there."""
+
+    def step(self, key: bytes, old: bytes | None, records: Sequence[Any], now: int) -> Change:
+        """Counts, and sends."""
+        change = Counted(*super().step(key, old, records, now))
+        astray = any(b'"i":-' in value for value in records)
+        return change._replace(outputs=[Output("out", key, b"", 7)]) if astray else change
+
+
+async def test_a_record_whose_output_cannot_go_anywhere_becomes_a_dead_letter() -> None:
+    """It is found out before anything of its slice is stored; the rest of the slice is counted, once."""
+    shard = await opened(kafka := memory(), spec(Astray))
+    with pytest.raises(ValueError, match="partition 7 of 1"):
+        shard.fold(("in", 0), events(1, key=b"l") + events(-2, first=1))
+    assert (counted(shard), shard.pending.dirty, shard.pending.outputs, shard.pending.rows) == ({}, {}, {}, 0)
+
+    shard.apply(part(events(1, -2, 2)))
+    await shard.commit()
+    assert (counted(shard), buried(kafka.cluster), sent(kafka.cluster)) == ({b"k": 2}, [-2], {1: 1, 2: 1})
+
+
 # -- Pausing -----------------------------------------------------------------------------------------------------------
 
 

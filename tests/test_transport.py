@@ -12,7 +12,7 @@ from aiokafka.errors import CommitFailedError, CorruptRecordException, NotLeader
 
 from streams.engine import transport as transport_module
 from streams.engine.engine import Engine
-from streams.engine.transport import BUSY_BYTES, BUSY_WAIT_MS, FETCH_WAIT_MS
+from streams.engine.fetched import BUSY_BYTES, BUSY_WAIT_MS, FETCH_WAIT_MS
 from tests.cluster import Cluster, MemoryKafka, in_memory
 from tests.counting import Counting
 from tests.memory import until, working

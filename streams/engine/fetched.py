@@ -25,6 +25,17 @@ FRONT: Final = 21
 """So many bytes stand before those whose checksum it has."""
 AT_ONCE: Final = 1_000
 """So many records of a batch are made together: compressed, there may be hundreds of thousands in a megabyte."""
+FETCH_WAIT_MS: Final = 100
+"""A partition that is resumed waits for the fetch that is under way without it."""
+BUSY_WAIT_MS: Final = 30
+BUSY_BYTES: Final = 1 << 20
+"""While records come, the broker answers after so long, or when it has so much: every fetch asks for every partition, and costs as much
+for one record as for a hundred. After a fetch that brought nothing it answers at the first record again."""
+LEAST_BYTES: Final = 256 << 10
+MOST_BYTES: Final = 2 << 20
+ALL_BYTES: Final = 32 << 20
+"""Of a partition an answer holds so much, at least and at most, and of all together about so much: in a backlog the answers of all others
+are folded before it is a partition's turn again, and its shard is not to be taken for stuck meanwhile (`streams.engine.watch`)."""
 BY_PROCESSOR: Final = implementation == "c"
 """Where there is no wheel of it, the library computes checksums in Python: then aiokafka does."""
 
@@ -130,6 +141,12 @@ class FetchResult(fetcher.FetchResult):
     def getone(self) -> Record | None:
         """One record."""
         return next(iter(self.getall(1)), None)
+
+
+def pace(asked: fetcher.Fetcher, partitions: int, *, busy: bool) -> None:
+    """Says how long, and for how much, the broker may wait with its next answer, and what it may hold of each of so many partitions."""
+    asked._fetch_max_wait_ms, asked._fetch_min_bytes = (BUSY_WAIT_MS, BUSY_BYTES) if busy else (FETCH_WAIT_MS, 1)
+    asked._max_partition_fetch_bytes = max(LEAST_BYTES, min(MOST_BYTES, ALL_BYTES // max(1, partitions)))
 
 
 def install() -> None:

@@ -14,7 +14,6 @@ from streams.engine.watch import mirror, trim
 
 FETCHES_WAITING: Final = 4
 RECORDS_AT_ONCE: Final = 8_000
-FETCH_BYTES: Final = 2 << 20
 METADATA_MS: Final = 10_000
 """Who leads the group assigns only topics that he knows of, and a Kafka that has just started may know of none yet: then nobody has
 anything until he asks again, which aiokafka does every five minutes."""
@@ -43,7 +42,7 @@ def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
         topic_allow_declare=False, consumer_auto_offset_reset="earliest", broker_session_timeout=session,
         broker_heartbeat_interval=min(1.0, session / 6), broker_request_timeout=max(20.0, 2 * session),
         broker_rebalance_timeout=max(30.0, 2 * session), broker_max_poll_interval=NEVER_IDLE,
-        broker_commit_every=1 << 62, broker_max_poll_records=RECORDS_AT_ONCE, consumer_max_fetch_size=FETCH_BYTES,
+        broker_commit_every=1 << 62, broker_max_poll_records=RECORDS_AT_ONCE,
         consumer_metadata_max_age_ms=METADATA_MS,
         key_serializer="raw", value_serializer="raw", table_standby_replicas=0,
         stream_wait_empty=False, stream_buffer_maxsize=FETCHES_WAITING, worker_redirect_stdouts=False, **web,

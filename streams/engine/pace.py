@@ -1,4 +1,7 @@
-"""How long a shard waits from one of its transactions to the next (docs/decisions/010): what arrives meanwhile goes into that one."""
+"""How long a shard waits from one of its transactions to the next (docs/decisions/010): what arrives meanwhile goes into that one.
+
+One that is half full waits no longer (`Shard.rest`, docs/decisions/019).
+"""
 
 import time
 from typing import Final

@@ -292,6 +292,8 @@ class Shard:
 
     async def rest(self, seconds: float) -> None:
         """Returns so long after the last transaction, or as soon as there is much to commit."""
+        if self.filled > MUCH:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, self.committed_at + seconds - time.monotonic())):
                 await self.filling.wait()

@@ -30,17 +30,11 @@ from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
 from streams.engine.engine import Engine
+from streams.engine.fetched import FETCH_WAIT_MS, pace
 from streams.engine.lease import Lease
 from streams.engine.slices import LONGEST, Slice
 
 log = logging.getLogger(__name__)
-
-FETCH_WAIT_MS: Final = 100
-"""A partition that is resumed waits for the fetch that is under way without it."""
-BUSY_WAIT_MS: Final = 30
-BUSY_BYTES: Final = 1 << 20
-"""While records come, the broker answers after so long, or when it has so much: every fetch asks for every partition, and costs as much
-for one record as for a hundred. After a fetch that brought nothing it answers at the first record again."""
 
 FETCH_SECONDS: Final = 0.2
 """Records that were fetched before their partition was resumed wake nobody."""
@@ -115,7 +109,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         self.starts |= {tp: behind[tp] for tp in fetched}
         if fetched:
             self.failure = ""
-        pace(consumer._fetcher, busy=bool(fetched))
+        pace(consumer._fetcher, len(behind), busy=bool(fetched))
         return fetched
 
     async def cut_short(self, error: Exception) -> None:
@@ -353,11 +347,6 @@ def confirming(coordinator: Any, lease: Lease) -> Any:
         return response
 
     return sending
-
-
-def pace(fetcher: Any, *, busy: bool) -> None:
-    """Says how long, and for how much, the broker may wait with its next answer."""
-    fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes = (BUSY_WAIT_MS, BUSY_BYTES) if busy else (FETCH_WAIT_MS, 1)
 
 
 def assignment_of(consumer: Any) -> Any:
