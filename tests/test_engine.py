@@ -93,6 +93,16 @@ async def test_a_shard_that_nobody_had_meanwhile_is_not_read_again(world: World)
     assert world.served() == {"count-0": 2}
 
 
+async def test_shards_that_were_here_are_taken_up_before_others_are_read(world: World) -> None:
+    """Few open at a time: one whose memory is here would stand still until the states of others have been read."""
+    await world.opened(1)
+    await world.engine.put_away()
+    world.assign(0, 1)
+
+    assert list(world.engine.tasks) == [("count", 1), ("count", 0)]
+    await until(world.engine.ready)
+
+
 async def overtaken(world: World) -> World:
     """Whoever has counted the second event of a shard while the one who had the first stood still."""
     await world.opened(0)

@@ -141,7 +141,7 @@ class Engine:
         self.lease.assigned()
         self.refused = {}
         log.info("assigned: %s", ", ".join(f"{name}-{n}" for name, n in sorted(self.mine)) or "nothing")
-        for slot in sorted(self.mine):
+        for slot in sorted(self.mine, key=lambda slot: (slot not in self.away, slot)):  # what was here does not wait for what is read
             if missing := [topic for topic, n in sources[slot] if (topic, n) not in tps]:
                 self.refuse(slot, f"{slot[0]}-{slot[1]}: partition {slot[1]} of {', '.join(missing)} is not assigned here; do all workers "
                             "have the same KARAR_ADAPTERS, and all topics as many partitions?")  # fmt: skip
