@@ -25,9 +25,10 @@ FILES: Final = {jar.path: CONTENTS[jar.coordinates] for jar in JARS}
 FIRST, SECOND, THIRD = JARS
 AGAIN: Final = (0.0, 0.0)
 FETCH: Final = """\
-import sys
+import signal, sys
 from pathlib import Path
 from streams.broker.jars import fetch, parse
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests are started in the background
 listed, folder, repository = sys.argv[1:]
 fetch(parse(Path(listed).read_text("utf-8")), Path(folder), repository)
 """
