@@ -9,11 +9,9 @@ from typing import Any, Final
 import pytest
 
 from streams.engine import shard as shard_module
-from streams.engine.fetched import MOST_BYTES
 from streams.engine.folding import size_of
 from streams.engine.kafka import Writer
 from streams.engine.shard import ENOUGH_BYTES
-from streams.engine.slices import LONGEST
 from streams.publishing import Parcel, sending
 from tests.counting import Output
 from tests.live import Live, Place, place, running, until
@@ -23,8 +21,8 @@ MIB: Final = 1 << 20
 LONG: Final = 4_000
 NUMBER: Final = 60_000
 PARTITIONS: Final = 2
-ON_THE_WAY: Final = PARTITIONS * (7 * MOST_BYTES + LONGEST * LONG)
-"""What may be applied after a shard has asked for a pause: the fetches that wait in Faust's queue, those under way, and a slice."""
+ON_THE_WAY: Final = 24 * MIB
+"""What may be applied after a shard has asked for a pause: the fetches that wait in Faust's queue, and those under way."""
 STATM: Final = Path("/proc/self/statm")
 PAGE: Final = 4096
 

@@ -299,9 +299,9 @@ async def test_a_shard_with_too_much_uncommitted_asks_for_a_pause(monkeypatch: p
     assert shard.has_room
 
 
-async def rests(shard: Shard) -> bool:
-    """Whether it waits for its next transaction, of which it is not yet time."""
-    shard.committed_at = time.monotonic()
+async def rests(shard: Shard, since: float = 0) -> bool:
+    """Whether it waits for its next transaction, an hour after the last one, which was so many seconds ago."""
+    shard.committed_at = time.monotonic() - since
     resting = asyncio.create_task(shard.rest(3600))
     for _ in range(10):
         await asyncio.sleep(0)
@@ -323,8 +323,9 @@ async def test_a_shard_with_much_to_commit_waits_no_longer(monkeypatch: pytest.M
 async def test_a_shard_rests_no_longer_than_it_is_told() -> None:
     """From the end of its last transaction on; where that is past, it goes on at once."""
     shard = await opened()
-    shard.committed_at = time.monotonic() - 3600
-    await shard.rest(3600)
+
+    assert await rests(shard, 3599)
+    assert not await rests(shard, 3600)
 
 
 # -- Commit ------------------------------------------------------------------------------------------------------------

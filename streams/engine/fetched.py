@@ -1,4 +1,4 @@
-"""Records as a fetch brings them, many at a time: what aiokafka does for each record costs more than the record.
+"""Records as a fetch brings them, many at a time, and how much a fetch may bring: what aiokafka does for each costs more than the record.
 
 Which batches are whole, committed and asked for is aiokafka's to know. To it a batch has few records here, each of which holds many; they
 are as its parser has made them, without their topic and partition, which whoever fetches knows.

@@ -63,9 +63,9 @@ class Stepped:
 def step_all(
     groups: Mapping[bytes, Sequence[Any]], values: Values, step: Step, now: int, ways: Mapping[str, Way], timestamp: int
 ) -> Stepped:
-    """Steps every key that records belong to; nothing is changed by it. TooLargeError: something would not fit a record.
+    """Steps every key that records belong to, and routes what follows (`route`); nothing is changed by it.
 
-    ``timestamp`` (ms): of the record that all of it came of.
+    ``timestamp`` (ms): of the record that all of it came of. TooLargeError: something would not fit a record.
     """
     stepped = Stepped()
     stored, rows = stepped.stored, stepped.rows

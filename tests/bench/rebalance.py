@@ -68,9 +68,8 @@ async def watched(port: int, seconds: float) -> list[float]:
 
 def rebalance(broker: str, folder: Path, rate: int, seconds: float, partitions: int) -> list[dict[str, float | str]]:
     """One row each for a worker alone, a second one that joins, and the same that leaves."""
-    told = [settings_of(broker, f"r{time.time_ns()}", free_port(), KARAR_PARTITIONS=str(partitions)) for _ in "ab"]
-    first, second = ({**one, "KARAR_PREFIX": told[0]["KARAR_PREFIX"]} for one in told)
-    port, other = (int(one["KARAR_WEB_PORT"]) for one in (first, second))
+    port, other = free_port(), free_port()
+    first, second = (settings_of(broker, f"r{os.getpid()}", one, KARAR_PARTITIONS=str(partitions)) for one in (port, other))
     asyncio.run(create_topics(first))
     load = loaded(first, simulate(seed=5, customers=50_000, days=10_000, disorder=False), int(rate * (WARM_SECONDS + 3 * seconds)))
 
