@@ -5,11 +5,12 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.values import Values
-from streams.engine.waits import FEW, Waiting, Waits
+from streams.engine.values import Sizes, Values
+from streams.engine.waits import FEW, Read, Waiting, Waits
 
 KEYS = st.sampled_from([b"%d" % n for n in range(12)])
 WAITS = st.dictionaries(st.sampled_from(["sales", "claims", "doors"]), st.integers(0, 9), max_size=3)
+TURNS = st.lists(st.dictionaries(KEYS, WAITS | st.none(), min_size=1), max_size=12)
 Said = dict[str, int]
 
 
@@ -18,7 +19,7 @@ def read(value: bytes) -> Waits:
     return list(json.loads(value).items())
 
 
-def told(values: Values, waiting: Waiting, rows: dict[bytes, Said | None]) -> Said:
+def told(values: Values, waiting: Waiting, rows: dict[bytes, Said | None], read: Read = read) -> Said:
     """What is served when these keys say something else; None is gone."""
     for key, said in rows.items():
         values.put(key, values.get(key), json.dumps(said).encode() if said is not None else None)
@@ -34,35 +35,70 @@ def expected(values: Values) -> Said:
     return found
 
 
-@given(st.sampled_from([1, 2, 256]), st.lists(st.dictionaries(KEYS, WAITS | st.none(), min_size=1), max_size=12), st.integers(0, 11))
-def test_the_earliest_of_each_series_is_served(few: int, turns: list[dict[bytes, Said | None]], opened: int) -> None:
-    """However few are known by name, and also where a shard has been opened in between."""
-    waiting, values = Waiting(few), Values()
+@given(st.sampled_from([1, 2, 256]), st.sampled_from([0, 3, 10_000]), TURNS, st.integers(0, 11))
+def test_the_earliest_of_each_series_is_served(few: int, spare: int, turns: list[dict[bytes, Said | None]], opened: int) -> None:
+    """However few are known by name, however soon it is cleared up, and also where a shard has been opened in between."""
+    waiting, values = Waiting(few, spare), Values(Sizes(young=2, settled=1, loaded=1, paged=2))
     for number, rows in enumerate(turns):
         if number == opened:
-            waiting = Waiting(few)
+            waiting = Waiting(few, spare)
             waiting.note(values.items(), read)
             assert waiting.settle_all() == expected(values)
 
         assert told(values, waiting, rows) == expected(values)
         assert waiting.since.keys() == expected(values).keys()
-        assert waiting.beyond.keys() <= waiting.since.keys()
+        assert waiting.later.keys() <= waiting.since.keys()
         known = {(key, series) for series, held in waiting.since.items() for key in held}
         assert known == {(key, series) for key, names in waiting.names.items() for series in names}
         assert all(len(held) < 2 * few for held in waiting.since.values())
+        chunks = [hashes for later in waiting.later.values() for _, hashes in later.chunks]
+        assert all(0 < len(hashes) < 2 * few for hashes in chunks)
+        assert waiting.entries == sum(map(len, chunks)) <= waiting.most
 
 
 def test_of_many_who_wait_few_are_known_by_name() -> None:
-    """Those who have waited longest, and the next ones when these have gone."""
-    waiting, values = Waiting(), Values()
-    many = {b"%d" % n: {"sales": n} for n in range(2_000)}
-    assert told(values, waiting, {**many}) == {"sales": 0}
+    """Those who have waited longest, and the next ones when these have gone, for whom nobody looks at all who wait."""
+    waiting, values, looks = Waiting(), Values(), list[bytes]()
+
+    def looked(value: bytes) -> Waits:
+        looks.append(value)
+        return read(value)
+
+    many = {b"%d" % n: {"sales": n} for n in range(20_000)}
+    assert told(values, waiting, {**many}, looked) == {"sales": 0}
     assert len(waiting.names) < 2 * FEW
 
-    for first in range(0, 2_000, 100):
-        left = {"sales": first + 100} if first < 1_900 else {}
-        assert told(values, waiting, dict.fromkeys(list(many)[first : first + 100])) == left
-    assert (waiting.names, waiting.beyond) == ({}, {})
+    looks.clear()
+    for first in range(0, 20_000, 100):
+        left = {"sales": first + 100} if first < 19_900 else {}
+        assert told(values, waiting, dict.fromkeys(list(many)[first : first + 100]), looked) == left
+    assert (waiting.names, waiting.later, waiting.entries) == ({}, {}, 0)
+    assert len(looks) < 20_000
+
+
+def test_who_waits_the_longer_the_later_he_is_heard_of() -> None:
+    """In whatever order they come, the next one is always the one who has waited longest."""
+    waiting, values = Waiting(few=3), Values()
+    since = {b"%d" % n: n * 7919 % 500 // 3 for n in range(500)}
+    for key, instant in since.items():
+        told(values, waiting, {key: {"sales": instant}})
+
+    for key in sorted(since, key=lambda key: since[key])[:-1]:
+        del since[key]
+        assert told(values, waiting, {key: None}) == {"sales": min(since.values())}
+
+
+def test_entries_of_those_who_wait_no_more_are_cleared() -> None:
+    """While some never leave, thousands come and go behind them: what is noted of these does not grow for ever."""
+    waiting, values = Waiting(few=2, spare=100), Values()
+    told(values, waiting, {b"ever-%d" % n: {"sales": n} for n in range(10)})
+    most = 0
+    for n in range(2_000):
+        told(values, waiting, {b"%d" % n: {"sales": 100 + n}})
+        told(values, waiting, {b"%d" % n: None})
+        most = max(most, waiting.entries)
+    assert 100 < most <= 2 * 11 + 100 + 1
+    assert told(values, waiting, {b"ever-0": None}) == {"sales": 1}
 
 
 def test_those_who_wait_alike_share_their_names() -> None:

@@ -1,13 +1,17 @@
 """Who waits since when, by series and key: what a shard serves of it is the earliest instant of each series."""
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from streams.engine.values import Values
 
 FEW: Final = 256
-"""Of each series so many are known by name, those who have waited longest: the others are looked for when these have gone."""
+"""Of each series so many are known by name, those who have waited longest: the others follow when these have gone."""
 MOST_ALIKE: Final = 10_000
+SPARE: Final = 10_000
+"""Entries of those who are not known by name and wait no more: more than these, and as many as there are keys, are cleared."""
 NEVER: Final = 1 << 62
 
 Waits = Sequence[tuple[str, int]]
@@ -15,16 +19,52 @@ Waits = Sequence[tuple[str, int]]
 Read = Callable[[bytes], Waits]
 
 
+class Later:
+    """Those of a series who have not waited for long, each an instant and the hash of a key: 16 bytes, and no key is kept for it.
+
+    They are in chunks of less than ``most``, which follow each other in time; within one they are in no order. ``firsts``: the instant
+    before which nobody of a chunk waits.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.firsts: list[int] = []
+        self.chunks: list[tuple[array[int], array[int]]] = []
+
+    def add(self, since: int, hashed: int) -> None:
+        """One who waits no longer than the first of all."""
+        at = bisect_right(self.firsts, since) - 1
+        instants, hashes = self.chunks[at]
+        instants.append(since)
+        hashes.append(hashed)
+        if len(instants) >= self.most:
+            rows = sorted(zip(instants, hashes, strict=True))
+            del self.firsts[at], self.chunks[at]
+            self.insert(at, rows[len(rows) // 2 :])
+            self.insert(at, rows[: len(rows) // 2])
+
+    def insert(self, at: int, rows: Sequence[tuple[int, int]]) -> None:
+        """A chunk of instants and hashes, in order of time."""
+        self.firsts.insert(at, rows[0][0])
+        self.chunks.insert(at, (array("q", [since for since, _ in rows]), array("q", [hashed for _, hashed in rows])))
+
+    def take(self) -> "array[int]":
+        """The hashes of those who have waited longest, who are in here no more."""
+        del self.firsts[0]
+        return self.chunks.pop(0)[1]
+
+
 class Waiting:
-    """``since``: by series and key the instant; ``beyond``: the instant from which on those of a series wait who are not in there.
+    """``since``: by series and key the instant; ``later``: by series those who are not in there, none of whom has waited longer.
 
     ``names``: by key the series in which it is known, of keys that wait alike the same object; ``earliest``: what is served.
     """
 
-    def __init__(self, few: int = FEW) -> None:
-        self.few = few
+    def __init__(self, few: int = FEW, spare: int = SPARE) -> None:
+        self.few, self.spare = few, spare
         self.since: dict[str, dict[bytes, int]] = {}
-        self.beyond: dict[str, int] = {}
+        self.later: dict[str, Later] = {}
+        self.entries, self.most = 0, spare
         self.names: dict[bytes, tuple[str, ...]] = {}
         self.alike: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.earliest: dict[str, int] = {}
@@ -42,10 +82,11 @@ class Waiting:
                 self.add(key, series, since)
                 if since < self.earliest.get(series, NEVER):
                     changed.add(series)
-        sought = {series for series in changed if not self.since[series] and series in self.beyond}
-        if sought:
-            self.seek(sought, values, read)
+        if self.entries > self.most:
+            self.clear_up(values, read)
         for series in changed:
+            if series in self.later and not self.since[series]:
+                self.seek(series, values, read)
             self.settle(series)
         return dict(self.earliest)
 
@@ -61,39 +102,64 @@ class Waiting:
             self.settle(series)
         return dict(self.earliest)
 
-    def seek(self, sought: set[str], values: Values, read: Read) -> None:
-        """Finds again who has waited longest in series of which nobody is known any more."""
-        for series in sought:
-            del self.beyond[series]
-        for key, value in values.items():
-            for series, since in read(value):
-                if series in sought:
-                    self.add(key, series, since)
+    def seek(self, series: str, values: Values, read: Read) -> None:
+        """Finds who has waited longest in a series of which nobody is known any more."""
+        held, later = self.since[series], self.later[series]
+        while not held and later.firsts:
+            hashes = later.take()
+            self.entries -= len(hashes)
+            last = later.firsts[0] if later.firsts else NEVER
+            for key, value in values.hashed(hashes):
+                for name, since in read(value):
+                    if name == series and since <= last:  # whoever waits since later by now has another entry
+                        self.know(key, series, since, held)
+        if not later.firsts:
+            del self.later[series]
 
     def add(self, key: bytes, series: str, since: int) -> None:
         """Somebody waits."""
         held = self.since.get(series)
         if held is None:
             held = self.since[series] = {}
-        if since >= self.beyond.get(series, NEVER):
+        later = self.later.get(series)
+        if later is not None and since >= later.firsts[0]:
+            later.add(since, hash(key))
+            self.entries += 1
             return
-        held[key] = since
-        names = *self.names.get(key, ()), series
-        if len(self.alike) >= MOST_ALIKE:
-            self.alike.clear()
-        self.names[key] = self.alike.setdefault(names, names)
+        self.know(key, series, since, held)
         if len(held) >= 2 * self.few:
             self.shorten(series, held)
 
+    def know(self, key: bytes, series: str, since: int, held: dict[bytes, int]) -> None:
+        """Somebody waits, and is known by name."""
+        if key not in held:
+            names = *self.names.get(key, ()), series
+            if len(self.alike) >= MOST_ALIKE:
+                self.alike.clear()
+            self.names[key] = self.alike.setdefault(names, names)
+        held[key] = since
+
     def shorten(self, series: str, held: dict[bytes, int]) -> None:
-        """Forgets who has not waited for long."""
-        rows = sorted([(since, key) for key, since in held.items()])
-        self.beyond[series] = rows[self.few][0]
-        for _, key in rows[self.few :]:
+        """Forgets the names of those who have not waited for long."""
+        rows = sorted([(since, key) for key, since in held.items()])[self.few :]
+        later = self.later.get(series)
+        if later is None:
+            later = self.later[series] = Later(2 * self.few)
+        later.insert(0, [(since, hash(key)) for since, key in rows])
+        self.entries += len(rows)
+        for _, key in rows:
             del held[key]
             names = tuple([name for name in self.names.pop(key) if name != series])
             if names:
                 self.names[key] = self.alike.setdefault(names, names)
+
+    def clear_up(self, values: Values, read: Read) -> None:
+        """Notes anew who waits, where too many entries are of those who wait no more, or stand there more than once."""
+        self.most = 2 * len(values) + self.spare
+        if self.entries > self.most:
+            self.since, self.later, self.names, self.entries = {series: {} for series in self.since}, {}, {}, 0
+            self.note(values.items(), read)
+            self.most = max(self.most, 2 * self.entries)
 
     def settle(self, series: str) -> None:
         """Brings the earliest instant of a series up to who is known."""
