@@ -23,7 +23,7 @@ class Sizes(NamedTuple):
     young: int = 8_192
     settled: int = 256
     loaded: int = 65_536
-    paged: int = 32
+    paged: int = 8
     large: int = 8_192
 
 
