@@ -14,7 +14,7 @@ as_deployed := $(if $(compiler),PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/comp
 missing = $(if $(wildcard $(1)),,$(error $@: $(2)))
 is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 
-.PHONY: help venv demo test lint bench bench-flat bench-rebalance bench-peers compiled shuffles ops-test soak schemas dashboards mutation constraints audit-dependencies sbom jars clean
+.PHONY: help venv demo test lint bench bench-flat bench-hour bench-rebalance bench-peers compiled shuffles ops-test soak schemas dashboards mutation constraints audit-dependencies sbom jars clean
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: $(STAMP) $(if $(compiler),build/compiled/.installed) ## measure: the core
 
 bench-flat: $(STAMP) $(if $(compiler),build/compiled/.installed) ## what an event costs with 3·10^4 to 10^6 open chains, and with 4 to 64 partitions (about 15 minutes)
 	@$(as_deployed) $(BIN)/python -m tests.bench.flat $(ARGS)
+
+bench-hour: $(STAMP) $(if $(compiler),build/compiled/.installed) ## 10^6 open chains, an hour of calls at half speed, and how long a new worker then takes to be ready (ARGS="--seconds 60")
+	@$(as_deployed) $(BIN)/python -m tests.bench.recovery $(ARGS)
 
 bench-rebalance: $(STAMP) $(if $(compiler),build/compiled/.installed) ## how long shards stand still that stay where they are, while a worker joins and leaves (about 3 minutes)
 	@$(as_deployed) $(BIN)/python -m tests.bench.rebalance $(ARGS)

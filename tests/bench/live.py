@@ -10,7 +10,7 @@ import platform
 import re
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -19,17 +19,17 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from schemas.events import Event, Queued
+from schemas.events import Event
 from streams.broker.kafka import free_port, serving
 from streams.publishing import Parcel, home, parcel, sending
 from streams.settings import Settings
 from streams.simulate import simulate
 from tests.bench.core import form
 from tests.bench.processes import PATH, PYTHON, paced, quantile, running
+from tests.bench.recovery import recovery, shown
 from tests.bench.small import counted_topics
-from tests.bench.workers import HERTZ, Probe, create_topics, published, ready, seen, served, settings_of, total, worker
+from tests.bench.workers import HERTZ, Probe, create_topics, served, settings_of, total, worker
 from tests.shared import shared
-from tests.topics import records
 
 LINGER_SECONDS = 0.01
 WARM_SECONDS = 30
@@ -156,51 +156,6 @@ def latency(
     return [*rows[1:], {name: median(row[name] for row in rows[1:]) for name in rows[0]}]
 
 
-# Memory and recovery
-
-
-def memory(broker: str, folder: Path, chains: int) -> dict[str, float]:
-    """Resident memory over the encoded size of so many open chains, and how long a new worker takes to open them."""
-    port = free_port()
-    settings = settings_of(broker, f"m{os.getpid()}-{chains}", port)
-    at = 1_767_600_000_000
-    events = [
-        Queued(
-            id=f"q{n}", source="memory", interaction_id=f"i{n}", at=at + n // 100, channel="call", queue=f"q{n % 40}",
-            identifiers={"phone": f"+49{n:09d}"},
-        )
-        for n in range(chains)
-    ]  # fmt: skip
-    asyncio.run(published(settings, events))
-    with worker(settings, folder):
-        for told in seen(port):
-            if told["events"] >= chains and told["left"] == 0:
-                break
-    started = time.monotonic()
-    with worker(settings, folder) as host:
-        while not ready(port):
-            time.sleep(0.05)
-        seconds = time.monotonic() - started
-        time.sleep(2)
-        rss = host.memory()
-    size = encoded(settings)
-    return {
-        "chains": chains,
-        "seconds to ready": seconds,
-        "encoded MB": size / 1e6,
-        "RSS MB": rss,
-        "RSS / encoded": rss * 1.048576 / (size / 1e6),
-    }
-
-
-def encoded(settings: Mapping[str, str]) -> int:
-    """Bytes of keys and values of both stages' states."""
-    latest: dict[tuple[str, bytes | None], int] = {}
-    for record in records(Settings.read(settings), "assemble.state", "stitch.state"):
-        latest[record.topic, record.key] = len(record.key or b"") + len(record.value or b"")
-    return sum(latest.values())
-
-
 def rates(title: str, found: Mapping[str, list[tuple[float, float]]], base: str) -> None:
     """A table of medians, and ratios to one of the hosts."""
     table = Table("host", "events/s", "events per CPU-second", f"× {base}", "× per CPU-second", "rounds", title=title, title_justify="left")
@@ -234,25 +189,17 @@ def main() -> None:
             found = engine_alone(broker, given.folder, given.engine_events, given.rounds)
             base = "prototype" if "prototype" in found else "karar"
             rates(f"The engine alone, {given.engine_events:,} events", found, base)
-        measures: dict[str, tuple[str, Callable[[int], list[dict[str, float]]], str]] = {
-            "latency": (
-                "From produce to served (s); the last row of each rate is the median",
-                lambda rate: [
-                    row
-                    for workers in map(int, given.workers.split(","))
-                    for row in latency(broker, given.folder, rate, workers, given.seconds, given.rounds, given.partitions)
-                ],
-                given.rates,
-            ),
-            "memory": ("Open chains: memory and recovery", lambda chains: [memory(broker, given.folder, chains)], given.chains),
-        }
-        for part, (title, measure, values) in measures.items():
-            if part in parts:
-                rows = [row for value in values.split(",") for row in measure(int(value))]
-                table = Table(*rows[0], title=title, title_justify="left")
-                for row in rows:
-                    table.add_row(*(f"{value:,.3f}" if value % 1 else f"{value:,.0f}" for value in row.values()))
-                console.print(table)
+        if "latency" in parts:
+            rows = [
+                row
+                for rate in map(int, given.rates.split(","))
+                for workers in map(int, given.workers.split(","))
+                for row in latency(broker, given.folder, rate, workers, given.seconds, given.rounds, given.partitions)
+            ]
+            console.print(shown("From produce to served (s); the last row of each rate is the median", rows))
+        if "memory" in parts:
+            found_open = [row for chains in map(int, given.chains.split(",")) for row in recovery(broker, given.folder, chains)]
+            console.print(shown("Open chains: memory and recovery", found_open))
 
 
 if __name__ == "__main__":
