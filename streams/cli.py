@@ -19,7 +19,7 @@ from streams.commands.files import BadDataError, Intake, check_outputs, open_for
 from streams.core.targets import CASE_GAP, FOREVER
 from streams.demo import WorkerError
 from streams.engine.ledger import LIMIT
-from streams.given import identity_of, rules_of
+from streams.given import identity_of, rules_of, settled_rules
 from streams.replay import Replay
 from streams.settings import Settings, instant_of, mirror, rows, topic_name, unknown
 
@@ -284,7 +284,9 @@ def settings() -> None:
         table.add_row(*row)
     terminal().print(table)
     mirror(os.environ)
-    Settings.read(os.environ).security.client()
+    told = Settings.read(os.environ)
+    told.security.client()
+    settled_rules(told)
 
 
 @app.command()
@@ -297,11 +299,16 @@ def topics(*, check: Annotated[bool, typer.Option("--check", help="Create nothin
 
 
 @app.command()
-def audit() -> None:
-    """Draw the trial balance of every shard and prove that no interaction was lost; exit 1 on any difference."""
+def audit(
+    *, strict: Annotated[bool, typer.Option("--strict", help="Exit 1, too, where it cannot be judged what was lost.")] = False
+) -> None:
+    """Draw the trial balance of every shard and prove that no interaction was lost; exit 1 on any difference.
+
+    Whether one was lost can be judged when all has been counted and nobody commits.
+    """
     from streams.commands import audit as command  # noqa: PLC0415 - the others start without it
 
-    if not command.run(Settings.read(os.environ), terminal(), Console(stderr=True)):
+    if not command.run(Settings.read(os.environ), terminal(), Console(stderr=True), strict=strict):
         raise typer.Exit(1)
 
 

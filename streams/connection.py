@@ -71,7 +71,7 @@ async def entering(address: str, security: Security) -> AsyncIterator[None]:
                 raise BrokerError(f"{host}:{port}: {why}") from None
             who = f"{host}:{port}: somebody is there who does not answer as Kafka"
             alone = f" without a {CERTIFICATE}" if security.encrypts and not security.certificate else ""
-            raise UnreachedError(f"{who}; does this port want {PROTOCOL}={security.protocol}{alone}?") from None
+            raise UnreachedError(f"{who}; is it Kafka, and is {PROTOCOL}={security.protocol}{alone} what this port wants?") from None
         raise
 
 

@@ -147,7 +147,9 @@ async def sending(
             if not number:
                 with reaching(address), suppress(UnknownTopicOrPartitionError):
                     await describe(producer.client, [topic])  # it is there, and not for us to see
-                raise BrokerError(f"{topic}: there is no such topic at {address}; `karar topics` creates it")
+                raise BrokerError(
+                    f"{topic}: there is no such topic at {address}; `karar topics` creates Karar's own and those that KARAR_ADAPTERS names"
+                )
         yield Sender(producer, address, partitions, patience)
     finally:
         # A producer that repeats nothing twice repeats for ever: it would wait for a Kafka that is gone.

@@ -56,7 +56,7 @@ SETTINGS: Final = (
     Setting("KARAR_PARTITIONS", "8", "partitions of each topic that is counted: so many workers at most; cannot be changed later"),
     Setting("KARAR_REPLICATION", "1", "copies of each topic that `karar topics` creates; 3 in production"),
     Setting("KARAR_ADAPTERS", "", "formats of topics that are not events: karar.calls=asterisk-queue-log,other.topic=events"),
-    Setting("KARAR_CLOCK", "wall", "what now is: wall, event (the newest event's time), or an instant that stays"),
+    Setting("KARAR_CLOCK", "wall", "what now is: wall, event (each partition's newest event's time), or an instant that stays"),
     Setting("KARAR_KEPT_DAYS", "90", "how long a closed chain is kept for what comes late"),
     Setting("KARAR_WEB_HOST", "0.0.0.0", "address that a worker's web server listens at"),  # noqa: S104 - what is private answers locally
     Setting("KARAR_WEB_PORT", "6066", "port of a worker's web server; 0 is any that is free"),

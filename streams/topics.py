@@ -173,7 +173,8 @@ def problems(topic: Topic, number: int, configs: Mapping[str, str], settings: Se
     found = []
     if topic.counted and number != settings.partitions:
         found.append(
-            f"has {number} partitions instead of {settings.partitions} (KARAR_PARTITIONS); all that are counted need the same number"
+            f"has {number} partitions instead of {settings.partitions} (KARAR_PARTITIONS); all that are counted need the same number, so"
+            " make the topic anew, or set KARAR_PARTITIONS before anything is counted"
         )
     elif number < settings.partitions:
         found.append(f"has {number} partitions; Karar writes to {settings.partitions} (KARAR_PARTITIONS): add the others")

@@ -192,15 +192,19 @@ class Site:
 
     def check_lease(self) -> None:
         """Refuses where shards are held that another worker might hold by now."""
-        if not self.view.lease() and (self.view.served() or self.view.states()):
+        if not self.is_sure():
             raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, UNSURE)
+
+    def is_sure(self) -> bool:
+        """Whether nobody else can hold what is held here."""
+        return self.view.lease() or not (self.view.served() or self.view.states())
 
     async def healthz(self, _: web.Request) -> web.Response:
         """The process lives, or it could not say so."""
         return json({"alive": True})
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """Whether every shard is open; how far each is, and why one is refused."""
+        """Whether every shard is open and surely held here; how far each is, and why one is refused."""
         shards = [
             {
                 "name": p.name, "state": p.state, "why": p.why, "read": p.read, "of": p.of,
@@ -208,8 +212,9 @@ class Site:
             }
             for p in self.view.progress()
         ]  # fmt: skip
-        ready = self.view.ready()
-        return json({"ready": ready, "shards": shards}, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+        why = "" if self.is_sure() else UNSURE
+        ready = self.view.ready() and not why
+        return json({"ready": ready, "why": why, "shards": shards}, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def chain(self, request: web.Request) -> web.Response:
         """The chain of one customer: the open one that was active last, else the closed one; with `all` every one."""
@@ -237,7 +242,8 @@ class Site:
     def missing(self, shards: set[str]) -> str:
         """Where a customer may be who is not found: in shards that are not open here."""
         if not shards:
-            return "no chain of this customer is kept"
+            strongest = ", ".join(STRONGEST_FIRST)
+            return f"no chain is kept under this identifier: a customer is found by the strongest one that is known ({strongest})"
         opening = sorted(shards & {p.name for p in self.view.progress()})
         if opening:
             return f"no chain of this customer is here, but {', '.join(opening)} is not open yet: see /readyz"

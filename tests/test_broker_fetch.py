@@ -187,9 +187,8 @@ def test_without_jgo_a_mirror_is_to_be_named(repository: Repository, folder: Pat
     with pytest.raises(BrokerError) as error:
         fetch(JARS, folder, "")
 
-    assert str(error.value) == (
-        "jgo, which knows where to fetch Kafka, is missing; `pip install 'karar[broker]'`, or name a mirror with KARAR_MAVEN_REPOSITORY"
-    )
+    advice = "in Karar's folder `pip install '.[broker]'`, or name a mirror with KARAR_MAVEN_REPOSITORY"
+    assert str(error.value) == f"jgo, which knows where to fetch Kafka, is missing; {advice}"
 
     fetch(JARS, folder, f"{repository.url}/")
 

@@ -315,6 +315,7 @@ def test_schemas_are_written_and_checked(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_settings_are_told_and_secrets_masked(tmp_path: Path) -> None:
     """`settings` prints all with values, meaning and source; a secret is never printed."""
+    (tmp_path / "mine.toml").write_text("", "utf-8")
     said = karar(tmp_path, "settings", KARAR_PEPPER="hush", KARAR_TARGETS="mine.toml")
     told = {words[0]: words[1:3] for line in said.out.splitlines()[1:] if (words := line.split())}
 
@@ -325,6 +326,14 @@ def test_settings_are_told_and_secrets_masked(tmp_path: Path) -> None:
     assert told["KARAR_TARGETS"] == ["mine.toml", "environment"]
     assert told["KARAR_BLOCKED"][0] == "default"
     assert told["KARAR_PARTITIONS"] == ["8", "default"]
+
+
+def test_targets_that_cannot_be_read_are_said_with_the_settings(tmp_path: Path) -> None:
+    """As a worker would say it, before one is started."""
+    said = karar(tmp_path, "settings", KARAR_TARGETS="none.toml")
+
+    assert (said.status, said.err) == (2, ["karar: none.toml: cannot be read: No such file or directory"])
+    assert "KARAR_TARGETS" in said.out
 
 
 def test_settings_are_shown_also_where_one_cannot_be(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_certificate_of_ours_is_enough_where_kafka_asks_for_one(tmp_path: Path
     assert (unknown.status, len(unknown.lines)) == (1, 1)
     assert "KARAR_BROKER_CERTIFICATE" in unknown.lines[0]
     who = f"karar: {broker.secured}: somebody is there who does not answer as Kafka"
-    assert (clear.status, clear.lines) == (1, [f"{who}; does this port want KARAR_BROKER_SECURITY=plaintext?"])
+    assert (clear.status, clear.lines) == (1, [f"{who}; is it Kafka, and is KARAR_BROKER_SECURITY=plaintext what this port wants?"])
 
 
 # -- What lacks is told ------------------------------------------------------------------------------------------------

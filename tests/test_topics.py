@@ -26,6 +26,8 @@ NAMES: Final = [
 ]  # fmt: skip
 DAY: Final = 86_400_000
 
+SAME = "all that are counted need the same number, so make the topic anew, or set KARAR_PARTITIONS before anything is counted"
+
 
 @pytest.fixture
 def settings(kafka: str) -> Settings:
@@ -116,7 +118,7 @@ def test_a_topic_that_must_keep_everything_keeps_everything() -> None:
 
 def test_only_what_is_counted_needs_so_many_partitions() -> None:
     """Co-partitioned topics have equal numbers; an output may have more, but not fewer than are written to."""
-    several = "has 7 partitions instead of 8 (KARAR_PARTITIONS); all that are counted need the same number"
+    several = f"has 7 partitions instead of 8 (KARAR_PARTITIONS); {SAME}"
 
     assert problems(OWN, 7, KEPT, Settings()) == [several]
     assert problems(OWN._replace(counted=False), 9, KEPT, Settings()) == []
@@ -171,7 +173,7 @@ def test_what_others_made_is_left_as_it_is_and_told(tmp_path: Path, settings: Se
     assert said.status == 1
     assert states(said.out, settings.prefix)["visits"] == "created"
     assert asyncio.run(check(settings)) == [
-        f"{settings.prefix}.calls: has 2 partitions instead of 3 (KARAR_PARTITIONS); all that are counted need the same number",
+        f"{settings.prefix}.calls: has 2 partitions instead of 3 (KARAR_PARTITIONS); {SAME}",
         f"{settings.prefix}.calls: its cleanup.policy is compact; set it to delete, or what is needed will be lost",
         f"{settings.prefix}.calls: its retention.ms is 1000; set it to 604800000 or more",
         f"{settings.prefix}.stitch.state: its cleanup.policy is delete; set it to compact, or what is needed will be lost",
@@ -245,7 +247,8 @@ def test_a_broker_that_is_not_there_is_one_line(tmp_path: Path, address: Callabl
 
 def test_what_is_no_kafka_is_one_line(tmp_path: Path, stranger: str) -> None:
     """Somebody listens there, who is no Kafka, or one that wants to be talked to in another way."""
-    line = f"{stranger}: somebody is there who does not answer as Kafka; does this port want KARAR_BROKER_SECURITY=plaintext?"
+    asked = "is it Kafka, and is KARAR_BROKER_SECURITY=plaintext what this port wants?"
+    line = f"{stranger}: somebody is there who does not answer as Kafka; {asked}"
 
     assert karar(tmp_path, "topics", KARAR_BROKER=stranger) == (1, "", [f"karar: {line}"])
 

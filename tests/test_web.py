@@ -41,6 +41,10 @@ TOKEN: Final = "correct horse battery staple"  # noqa: S105 - nobody else's
 OPENMETRICS: Final = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+NOT_KEPT: Final = (
+    "no chain is kept under this identifier: a customer is found by the strongest one that is known"
+    " (customer, account, email, phone, device)"
+)
 PUBLIC: Final = ("/metrics", "/healthz", "/readyz")
 GUARDED: Final = ("/", "/chains", "/chains/1", "/table", "/nowhere")
 
@@ -285,6 +289,15 @@ async def test_who_goes_away_meanwhile_troubles_nobody(path: str, caplog: pytest
 # -- /healthz and /readyz ----------------------------------------------------------------------------------------------
 
 
+async def test_who_may_not_hold_his_shards_any_more_is_not_ready() -> None:
+    """All are open, and `/metrics` is refused: whoever looks whether this worker serves must hear the same of both."""
+    async with asked(Worker(day(), leases=[False])) as client:
+        said = await answer(client, "/readyz", 503)
+        assert (said["ready"], said["why"]) == (False, (await answer(client, "/metrics", 503))["error"])
+    async with asked(Worker(day(), held=(), leases=[False])) as client:
+        assert (await answer(client, "/readyz"))["ready"], "without a shard there is nothing to be sure of"
+
+
 async def test_a_process_that_answers_lives() -> None:
     """Whatever its shards do."""
     async with asked(Worker(day(), leases=[False], is_ready=False)) as client:
@@ -300,6 +313,7 @@ async def test_ready_says_how_far_each_shard_is(ready: bool, status: int) -> Non
 
     assert said == {
         "ready": ready,
+        "why": "",
         "shards": [
             {
                 "name": "stitch-0", "state": "open", "why": "", "read": 10, "of": 10,
@@ -419,7 +433,7 @@ async def test_a_customer_whom_nobody_knows_is_not_found() -> None:
     async with asked(told(CALL)) as client:
         said = await answer(client, "/chains/nobody", 404)
 
-    assert said["error"] == "no chain of this customer is kept"
+    assert said["error"] == NOT_KEPT
     assert [t["kind"] for t in said["tried"]] == ["customer", "account", "email", "phone", "device"]
     assert all(t["here"] for t in said["tried"])
 
@@ -451,7 +465,7 @@ async def test_what_cannot_be_answered_is_refused_in_one_line(path: str, line: s
 async def test_an_identifier_may_be_long(length: int) -> None:
     """Within and exactly the limit."""
     async with asked(told(CALL)) as client:
-        assert (await answer(client, "/chains/" + "1" * length, 404))["error"] == "no chain of this customer is kept"
+        assert (await answer(client, "/chains/" + "1" * length, 404))["error"] == NOT_KEPT
 
 
 @pytest.mark.parametrize("path", ["/chains/+90%205", "/chains"])

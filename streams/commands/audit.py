@@ -33,6 +33,11 @@ class Audit(NamedTuple):
     still: bool
 
     @property
+    def at_rest(self) -> bool:
+        """Whether all has been counted, and the shards belong to one moment: only then can be judged what was lost."""
+        return self.still and not self.behind
+
+    @property
     def behind(self) -> int:
         """Records that have not been applied."""
         return sum(shard.behind for shard in self.shards)
@@ -52,8 +57,11 @@ class Audit(NamedTuple):
         return net[SENT, ""] - net[HELD, ""] - net[REFUSED, ""]
 
 
-def run(settings: Settings, console: Console, errors: Console) -> bool:
-    """Prints what every shard comes to; whether nothing differs. BrokerError, ValueError: one line."""
+def run(settings: Settings, console: Console, errors: Console, *, strict: bool = False) -> bool:
+    """Prints what every shard comes to; whether nothing differs and, if ``strict``, all could be judged.
+
+    BrokerError, ValueError: one line.
+    """
     with hushed("aiokafka"), reporting(errors) as report:
         try:
             audit = asyncio.run(audited(settings, report))
@@ -64,7 +72,7 @@ def run(settings: Settings, console: Console, errors: Console) -> bool:
         console.print(Text(line, "red"), soft_wrap=True)
     line, balanced = verdict(audit)
     console.print(Text(line, "" if balanced else "red"), soft_wrap=True)
-    return balanced
+    return balanced and (audit.at_rest or not strict)
 
 
 async def audited(settings: Settings, report: Report) -> Audit:
@@ -120,7 +128,7 @@ def named(place: Place) -> str:
 def verdict(audit: Audit) -> tuple[str, bool]:
     """What it comes to in one line, and whether nothing differs."""
     differing = sum(len(shard.differences) for shard in audit.shards)
-    if audit.behind or not audit.still:
+    if not audit.at_rest:
         where = f"{audit.behind:,} records behind" if audit.behind else "workers are committing"
         conserved, lost = f"not at the end: {where}, so conservation cannot be judged", False
     else:
