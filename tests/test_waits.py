@@ -53,7 +53,7 @@ def test_the_earliest_of_each_series_is_served(few: int, spare: int, turns: list
         assert all(len(held) < 2 * few for held in waiting.since.values())
         chunks = [hashes for later in waiting.later.values() for _, hashes in later.chunks]
         assert all(0 < len(hashes) < 2 * few for hashes in chunks)
-        assert waiting.entries == sum(map(len, chunks)) <= waiting.most
+        assert waiting.entries == sum(map(len, chunks)) <= 2 * max(len(values), waiting.needed) + spare
 
 
 def test_of_many_who_wait_few_are_known_by_name() -> None:
@@ -97,8 +97,35 @@ def test_entries_of_those_who_wait_no_more_are_cleared() -> None:
         told(values, waiting, {b"%d" % n: {"sales": 100 + n}})
         told(values, waiting, {b"%d" % n: None})
         most = max(most, waiting.entries)
-    assert 100 < most <= 2 * 11 + 100 + 1
+    assert 100 < most <= 2 * 11 + 100
     assert told(values, waiting, {b"ever-0": None}) == {"sales": 1}
+
+
+def test_who_waits_on_is_noted_once() -> None:
+    """However often something else of him changes."""
+    waiting, values = Waiting(few=2, spare=0), Values()
+    told(values, waiting, {b"%d" % n: {"sales": n} for n in range(40)})
+    for _ in range(50):
+        told(values, waiting, {b"%d" % n: {"sales": n} for n in range(40)})
+        assert waiting.entries < 3 * 40
+
+
+def test_to_find_the_next_one_takes_no_longer_than_to_look_at_all() -> None:
+    """Thousands who have come and gone stand before him."""
+    waiting, values, looks = Waiting(few=2), Values(), list[bytes]()
+
+    def looked(value: bytes) -> Waits:
+        looks.append(value)
+        return read(value)
+
+    told(values, waiting, {b"first": {"sales": 0}, **{b"ever-%d" % n: {"sales": 1} for n in range(3)}})
+    told(values, waiting, {b"%d" % n: {"sales": 2 + n} for n in range(9_000)})
+    told(values, waiting, {b"%d" % n: {"claims": 1} for n in range(8_999)})
+    assert waiting.entries > 8_000
+    looks.clear()
+    gone = dict.fromkeys([b"first", *[b"ever-%d" % n for n in range(3)]])
+    assert told(values, waiting, gone, looked) == {"sales": 9_001, "claims": 1}
+    assert len(looks) < 9_000 * 1.2
 
 
 def test_those_who_wait_alike_share_their_names() -> None:

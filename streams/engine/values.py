@@ -1,7 +1,7 @@
-"""Encoded values by key: those that changed lately as they are, all others compressed, some dozens to a page.
+"""Encoded values by key: those that changed lately as they are, all others compressed, a few to a page.
 
 Most of what a shard holds waits for days until something concerns it. A page is a dictionary in MessagePack, compressed with LZ4:
-reading one costs some microseconds, and a key on it a third of its size instead of twice.
+reading one costs some microseconds, and a key on it half of its size instead of twice.
 """
 
 from collections.abc import Iterable, Iterator

@@ -11,7 +11,9 @@ FEW: Final = 256
 """Of each series so many are known by name, those who have waited longest: the others follow when these have gone."""
 MOST_ALIKE: Final = 10_000
 SPARE: Final = 10_000
-"""Entries of those who are not known by name and wait no more: more than these, and as many as there are keys, are cleared."""
+"""Entries of those who are not known by name: more than these, and twice as many as there are keys, are cleared of who waits no more."""
+SOUGHT: Final = 8
+"""When of so many keys one was looked up without anybody found who waits, it is no more to look at all of them."""
 NEVER: Final = 1 << 62
 
 Waits = Sequence[tuple[str, int]]
@@ -22,26 +24,31 @@ Read = Callable[[bytes], Waits]
 class Later:
     """Those of a series who have not waited for long, each an instant and the hash of a key: 16 bytes, and no key is kept for it.
 
-    They are in chunks of less than ``most``, which follow each other in time; within one they are in no order. ``firsts``: the instant
-    before which nobody of a chunk waits.
+    They are in chunks of less than ``longest``, which follow each other in time; within one they are in no order, and some more than once.
+    ``firsts``: the instant before which nobody of a chunk waits.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, longest: int) -> None:
+        self.longest = longest
         self.firsts: list[int] = []
         self.chunks: list[tuple[array[int], array[int]]] = []
 
-    def add(self, since: int, hashed: int) -> None:
-        """One who waits no longer than the first of all."""
+    def add(self, since: int, hashed: int) -> int:
+        """One who waits no longer than the first of all; by how many entries there are more or fewer."""
         at = bisect_right(self.firsts, since) - 1
         instants, hashes = self.chunks[at]
         instants.append(since)
         hashes.append(hashed)
-        if len(instants) >= self.most:
-            rows = sorted(zip(instants, hashes, strict=True))
-            del self.firsts[at], self.chunks[at]
+        if len(instants) < self.longest:
+            return 1
+        rows = sorted(set(zip(instants, hashes, strict=True)))
+        change = 1 + len(rows) - len(instants)
+        del self.firsts[at], self.chunks[at]
+        if len(rows) > self.longest // 2:
             self.insert(at, rows[len(rows) // 2 :])
-            self.insert(at, rows[: len(rows) // 2])
+            rows = rows[: len(rows) // 2]
+        self.insert(at, rows)
+        return change
 
     def insert(self, at: int, rows: Sequence[tuple[int, int]]) -> None:
         """A chunk of instants and hashes, in order of time."""
@@ -64,7 +71,7 @@ class Waiting:
         self.few, self.spare = few, spare
         self.since: dict[str, dict[bytes, int]] = {}
         self.later: dict[str, Later] = {}
-        self.entries, self.most = 0, spare
+        self.entries, self.needed = 0, 0
         self.names: dict[bytes, tuple[str, ...]] = {}
         self.alike: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.earliest: dict[str, int] = {}
@@ -82,7 +89,7 @@ class Waiting:
                 self.add(key, series, since)
                 if since < self.earliest.get(series, NEVER):
                     changed.add(series)
-        if self.entries > self.most:
+        if self.entries > 2 * max(len(values), self.needed) + self.spare:
             self.clear_up(values, read)
         for series in changed:
             if series in self.later and not self.since[series]:
@@ -104,9 +111,13 @@ class Waiting:
 
     def seek(self, series: str, values: Values, read: Read) -> None:
         """Finds who has waited longest in a series of which nobody is known any more."""
-        held, later = self.since[series], self.later[series]
+        held, later, looked = self.since[series], self.later[series], 0
         while not held and later.firsts:
+            if looked > len(values) // SOUGHT:
+                self.clear_up(values, read)
+                return
             hashes = later.take()
+            looked += len(hashes)
             self.entries -= len(hashes)
             last = later.firsts[0] if later.firsts else NEVER
             for key, value in values.hashed(hashes):
@@ -123,8 +134,7 @@ class Waiting:
             held = self.since[series] = {}
         later = self.later.get(series)
         if later is not None and since >= later.firsts[0]:
-            later.add(since, hash(key))
-            self.entries += 1
+            self.entries += later.add(since, hash(key))
             return
         self.know(key, series, since, held)
         if len(held) >= 2 * self.few:
@@ -154,12 +164,10 @@ class Waiting:
                 self.names[key] = self.alike.setdefault(names, names)
 
     def clear_up(self, values: Values, read: Read) -> None:
-        """Notes anew who waits, where too many entries are of those who wait no more, or stand there more than once."""
-        self.most = 2 * len(values) + self.spare
-        if self.entries > self.most:
-            self.since, self.later, self.names, self.entries = {series: {} for series in self.since}, {}, {}, 0
-            self.note(values.items(), read)
-            self.most = max(self.most, 2 * self.entries)
+        """Notes anew who waits: too many entries are of those who wait no more."""
+        self.since, self.later, self.names, self.entries = {series: {} for series in self.since}, {}, {}, 0
+        self.note(values.items(), read)
+        self.needed = self.entries
 
     def settle(self, series: str) -> None:
         """Brings the earliest instant of a series up to who is known."""
