@@ -27,6 +27,14 @@ def test_every_customer_calls_again_and_again() -> None:
     assert len({event.id for event in events}) == len(events)
 
 
+def test_what_was_done_before_the_rate_was_known_is_gone_on_from() -> None:
+    """The next event, a moment later by the new rate."""
+    before = list(islice(calls(100, 2_000), 1_234))
+    after = list(islice(calls(100, 10, len(before), before[-1].at), 1_000))
+    assert [event.id for event in [*before, *after]] == [event.id for event in islice(calls(100, 1), 2_234)]
+    assert [event.at for event in after] == [before[-1].at + 100 * n for n in range(1_000)]
+
+
 @pytest.mark.slow
 def test_a_worker_is_opened_at_once_and_after_load(kafka: str, tmp_path: Path) -> None:
     """Both times with all customers; the second time there is more to read, and more of it is outdated."""

@@ -23,14 +23,18 @@ from streams.broker.kafka import free_port, serving
 from streams.publishing import parcel, sending
 from streams.settings import Settings
 from tests.bench.core import form
-from tests.bench.workers import published, ready, seen, settings_of, worker
+from tests.bench.processes import Host
+from tests.bench.workers import published, ready, scraped, seen, settings_of, total, worker
 from tests.topics import records
 
 AT = 1_767_600_000_000
 CALLS = 1_000
 """Calls that are under way at a time: the next event of each of them follows that of all others."""
 SAMPLE = 20
-"""Of so many chains one is sent an event of a call, for how fast that goes."""
+"""Of so many chains one is sent an event of a call, for how fast that goes: from the first one sent to the last one done."""
+SAMPLE_RATE = 2_000
+"""Events of these a second by their own time."""
+OPEN = "karar_chains_open"
 LINGER_SECONDS = 0.05
 TELL_SECONDS = 60
 console = Console(width=150)
@@ -49,9 +53,18 @@ def waiting(chains: int) -> Iterator[Event]:
     return (queued(n, 0, AT + n // 100) for n in range(chains))
 
 
-def calls(chains: int, rate: float) -> Iterator[Event]:
-    """Without end, at so many events a second: whoever waits is answered, the call ends, and he calls again."""
-    at = (AT + chains // 100 + int(number * 1_000 / rate) for number in count())
+def calls(chains: int, rate: float, done: int = 0, since: int = 0) -> Iterator[Event]:
+    """Without end, at so many events a second: whoever waits is answered, the call ends, and he calls again.
+
+    ``done``: so many of these events are there already, the last of them at ``since`` (ms).
+    """
+    begun = since or AT + chains // 100
+    every = called(chains, (begun + max(0, int((number - done) * 1_000 / rate)) for number in count()))
+    return islice(every, done, None)
+
+
+def called(chains: int, at: Iterator[int]) -> Iterator[Event]:
+    """The calls of all customers in turn, at these instants (ms)."""
     for call in count():
         for first in range(0, chains, CALLS):
             some = range(first, min(first + CALLS, chains))
@@ -81,27 +94,39 @@ async def steadily(settings: Mapping[str, str], load: Iterator[Event], rate: flo
     return sent
 
 
-def until(port: int, events: int) -> float:
-    """Returns when so many events are done, in both stages: the seconds that it took. Tells every minute how far it is."""
-    started = told_at = time.monotonic()
+def until(host: Host, port: int, events: int) -> None:
+    """Returns when so many events are done, in both stages. Tells every minute how far it is."""
+    told_at = time.monotonic()
     for told in seen(port):
         if told["events"] >= events and told["left"] == 0:
-            break
+            return
+        alive(host)
         if time.monotonic() > told_at + TELL_SECONDS:
             told_at = time.monotonic()
             console.print(f"{told['events']:,.0f} of {events:,} events done, {told['left']:,.0f} behind or uncommitted", highlight=False)
-    return time.monotonic() - started
 
 
-def opened(what: str, settings: dict[str, str], port: int, folder: Path, chains: int) -> dict[str, float | str]:
+def until_ready(host: Host, port: int) -> None:
+    """Returns when a worker says that it is ready."""
+    while not ready(port):
+        alive(host)
+        time.sleep(0.05)
+
+
+def alive(host: Host) -> None:
+    """Raises where a worker has ended."""
+    if host.process.poll() is not None:
+        raise RuntimeError(f"the worker has ended by itself with status {host.process.returncode}; see {host.log.name}")
+
+
+def opened(what: str, settings: dict[str, str], port: int, folder: Path) -> dict[str, float | str]:
     """Starts a worker on what there is: how long until it is ready, and its memory beside what it holds."""
     started = time.monotonic()
     with worker(settings, folder) as host:
-        while not ready(port):
-            time.sleep(0.05)
+        until_ready(host, port)
         seconds = time.monotonic() - started
         time.sleep(2)
-        rss = host.memory() * 1.048576
+        rss, chains = host.memory() * 1.048576, total(scraped(port, OPEN), OPEN)
     read, written, keys, size = states(settings)
     return {
         "": what,
@@ -135,25 +160,27 @@ def recovery(broker: str, folder: Path, chains: int, seconds: float = 0, rate: f
     port = free_port()
     settings = settings_of(broker, f"m{os.getpid()}-{chains}", port)
     asyncio.run(published(settings, list(waiting(chains))))
-    with worker(settings, folder):
-        speed = chains / until(port, chains)
-    rows = [opened("at once", settings, port, folder, chains)]
+    with worker(settings, folder) as host:
+        until(host, port, chains)
+    rows = [opened("at once", settings, port, folder)]
     if seconds:
-        load = calls(chains, rate or speed)
         with worker(settings, folder) as host:
-            while not ready(port):
-                time.sleep(0.05)
-            sent = max(1, chains // SAMPLE)
-            asyncio.run(published(settings, list(islice(load, sent))))
-            most = sent / until(port, sent)
+            until_ready(host, port)
+            some, started = list(islice(calls(chains, SAMPLE_RATE), max(1, chains // SAMPLE))), time.monotonic()
+            asyncio.run(published(settings, some))
+            until(host, port, len(some))
+            most = len(some) / (time.monotonic() - started)
             rate = rate or most / 2
-            console.print(f"{chains:,} chains opened at {speed:,.0f} events/s, calls done at {most:,.0f}/s", highlight=False)
-            console.print(f"calls at {rate:,.0f} events/s for {seconds:,.0f} s now", highlight=False)
-            used = host.cpu()
+            console.print(
+                f"calls at {rate:,.0f} events/s for {seconds:,.0f} s; a backlog of them is done at {most:,.0f}/s", highlight=False
+            )
+            used, load = host.cpu(), calls(chains, rate, len(some), some[-1].at)
             more = asyncio.run(steadily(settings, load, rate, seconds))
             console.print(f"{more:,} events sent; {(host.cpu() - used) / seconds:.2f} of a core used", highlight=False)
-            console.print(f"the last of them were done {until(port, sent + more):.1f} s later", highlight=False)
-        rows.append(opened(f"after {seconds:,.0f} s at {rate:,.0f}/s", settings, port, folder, chains))
+            started = time.monotonic()
+            until(host, port, len(some) + more)
+            console.print(f"the last of them were done {time.monotonic() - started:.1f} s later", highlight=False)
+        rows.append(opened(f"after {seconds:,.0f} s at {more / seconds:,.0f}/s", settings, port, folder))
     return rows
 
 
