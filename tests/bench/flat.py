@@ -24,9 +24,10 @@ from tests.bench.processes import DEADLINE_SECONDS, Host
 from tests.bench.workers import published, seen, settings_of, worker
 
 AT = 1_767_600_000_000
-CALLS = 3_000
-"""Calls that are taken to their end in a round, with so many events each."""
 ENDS = 3
+"""Events of a call that is taken to its end."""
+SETTLE_SECONDS = 3
+"""After so long nothing is left to do that hangs on what came before: positions that moved are committed within a second."""
 LOOKS = 10
 console = Console(width=150)
 
@@ -40,10 +41,10 @@ def waiting(chains: int) -> Iterator[Event]:
         )  # fmt: skip
 
 
-def ending(chains: int, number: int, rounds: int) -> Iterator[list[Event]]:
-    """Some of their calls, others in each round: an event of all of them, then the next of all of them."""
-    stride = chains // (CALLS * rounds)
-    calls = [(n * rounds + number) * stride for n in range(CALLS)]
+def ending(chains: int, number: int, rounds: int, ended: int) -> Iterator[list[Event]]:
+    """So many of their calls, others in each round: an event of all of them, then the next of all of them."""
+    stride = chains // (ended * rounds)
+    calls = [(n * rounds + number) * stride for n in range(ended)]
     at = AT + chains // 100
     yield [Answered(id=f"a{n}", source="flat", interaction_id=f"i{n}", at=at, representative=f"r{n % 50}") for n in calls]
     yield [Ended(id=f"e{n}", source="flat", interaction_id=f"i{n}", at=at + 1) for n in calls]
@@ -60,7 +61,7 @@ def until(port: int, events: int) -> None:
             raise TimeoutError(f"not done after {DEADLINE_SECONDS} s: {told}")
 
 
-def cost(broker: str, folder: Path, chains: int, partitions: int, rounds: int) -> dict[str, float]:
+def cost(broker: str, folder: Path, chains: int, partitions: int, rounds: int, ended: int) -> dict[str, float]:
     """Microseconds of the worker's CPU for an event; the median of some rounds, the least and the most."""
     port, found = free_port(), list[float]()
     settings = settings_of(broker, f"f{os.getpid()}-{chains}-{partitions}", port, KARAR_PARTITIONS=str(partitions))
@@ -68,19 +69,20 @@ def cost(broker: str, folder: Path, chains: int, partitions: int, rounds: int) -
     with worker(settings, folder) as host:
         until(port, chains)
         for number in range(rounds):
-            idle, done = resting(host, port), chains + number * CALLS * ENDS
+            idle, done = resting(host, port), chains + number * ended * ENDS
             used, since = host.cpu(), time.monotonic()
-            for part in ending(chains, number, rounds):
+            for part in ending(chains, number, rounds, ended):
                 asyncio.run(published(settings, part))
-                done += CALLS
+                done += ended
                 until(port, done)
             used, since = host.cpu() - used, time.monotonic() - since
-            found.append((used - idle * since) / (CALLS * ENDS) * 1e6)
+            found.append((used - idle * since) / (ended * ENDS) * 1e6)
     return {"chains": chains, "partitions": partitions, "µs an event": median(found), "least": min(found), "most": max(found)}
 
 
 def resting(host: Host, port: int) -> float:
     """The share of a core that the worker uses while nothing comes, and is asked how far it is."""
+    time.sleep(SETTLE_SECONDS)
     used, since = host.cpu(), time.monotonic()
     for _ in zip(seen(port), range(LOOKS), strict=False):
         pass
@@ -93,19 +95,20 @@ def main() -> None:
     parser.add_argument("--chains", default="30000,300000,1000000", help="at 8 partitions")
     parser.add_argument("--partitions", default="4,16,64", help="at the fewest chains")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--calls", type=int, default=3_000, help="that are taken to their end in a round")
     parser.add_argument("--folder", type=Path, default=Path("/tmp") / f"karar-flat-{os.getpid()}")  # noqa: S108 - told in the first line
     given = parser.parse_args()
     chains = [int(number) for number in given.chains.split(",") if number]
-    if min(chains) < 2 * CALLS * given.rounds:
-        parser.error(f"--chains: at least {2 * CALLS * given.rounds:,}, so that most of them go on waiting")
+    if min(chains) < 2 * given.calls * given.rounds:
+        parser.error(f"--chains: at least {2 * given.calls * given.rounds:,}, so that most of them go on waiting")
     given.folder.mkdir(parents=True, exist_ok=True)
     console.print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores for all, logs in {given.folder}")
-    console.print(f"The core: {form()}; {CALLS:,} calls of {ENDS} events, {given.rounds} rounds")
+    console.print(f"The core: {form()}; {given.calls:,} calls of {ENDS} events, {given.rounds} rounds")
     places = [(number, 8) for number in chains] + [(chains[0], int(number)) for number in given.partitions.split(",") if number]
     rows = []
     with serving(os.environ) as broker:
         for one in places:
-            rows.append(cost(broker, given.folder, *one, given.rounds))
+            rows.append(cost(broker, given.folder, *one, given.rounds, given.calls))
             console.print({name: round(value, 1) for name, value in rows[-1].items()})
     table = Table(*rows[0], "× the first", title="What an event costs the worker", title_justify="left")
     for row in rows:
