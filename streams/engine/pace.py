@@ -10,7 +10,9 @@ LEAST_SECONDS: Final = 0.01
 TRANSACTION_SECONDS: Final = 1 / 400
 """What a transaction costs, broker and worker together. Shards leave each other so much: more of them would only wait for one another."""
 BUSY_SECONDS: Final = 0.11
-"""So long they wait where the process uses a whole core; less, as far as it has time to spare."""
+BUSY_TRANSACTION_SECONDS: Final = 1 / 145
+"""So long they wait where the process uses a whole core, and so much for each shard: as many transactions a second, however many there are.
+Less, as far as it has time to spare."""
 LOOK_SECONDS: Final = 0.5
 
 
@@ -28,4 +30,4 @@ class Pace:
             used = time.process_time()
             self.busy = (used - self.used) / (now - self.since)
             self.since, self.used = now, used
-        return max(LEAST_SECONDS, shards * TRANSACTION_SECONDS, self.busy * BUSY_SECONDS)
+        return max(LEAST_SECONDS, shards * TRANSACTION_SECONDS, self.busy * max(BUSY_SECONDS, shards * BUSY_TRANSACTION_SECONDS))
