@@ -34,7 +34,7 @@ def test_the_whole_core_is_exact_under_faults(tmp_path: Path, seed: int) -> None
         done = asyncio.run(soak(plan, subject, broker, tmp_path))
 
     assert done.problems == [], done.rows
-    assert done.sent > CORE_SECONDS * plan.rate / 8, "there was load; how much of it depends on the machine"
+    assert done.sent > CORE_SECONDS * plan.rate / 2
 
 
 @pytest.mark.usefixtures("as_deployed")
@@ -46,4 +46,4 @@ def test_stages_that_are_not_idempotent_are_exact_under_faults(tmp_path: Path, s
         done = asyncio.run(soak(plan, subject, broker, tmp_path))
 
     assert done.problems == [], done.rows
-    assert done.sent > COUNTING_SECONDS * plan.rate / 8, "there was load; how much of it depends on the machine"
+    assert done.sent > COUNTING_SECONDS * plan.rate / 2
