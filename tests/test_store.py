@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.stage import RESERVED
 from streams.engine.store import NEVER, Store
 from tests.cluster import Stored
 
@@ -18,8 +17,7 @@ def due_of(value: bytes) -> int:
 def load(into: Store, *rows: tuple[bytes, bytes | None]) -> dict[bytes, bytes]:
     """Records of a changelog; returns what was the engine's own among them."""
     own: dict[bytes, bytes] = {}
-    into.load([Stored("state", 0, n, 1, key, value) for n, (key, value) in enumerate(rows)], RESERVED, own)
-    into.loaded()
+    into.load([Stored("state", 0, n, 1, key, value) for n, (key, value) in enumerate(rows)], own, set())
     return own
 
 

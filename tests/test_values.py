@@ -1,22 +1,28 @@
 """Values by key, most of them compressed on pages: a dictionary, whatever is put where."""
 
 from random import Random
-from typing import Final
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.engine import pages as pages_module
+from streams.engine import places as places_module
 from streams.engine import values as values_module
-from streams.engine.values import SIZES, Sizes, Values
+from streams.engine.pages import MOST, Pages
+from streams.engine.places import Places
+from streams.engine.values import SETTLED, YOUNG, Values
 
 KEYS = st.integers(0, 60).map(lambda n: b"key %d" % n)
 VALUES = st.none() | st.binary(max_size=40) | st.integers(0, 255).map(lambda n: bytes([n]) * 90)
+ROWS = st.lists(st.tuples(KEYS, VALUES), max_size=120)
 Rows = list[tuple[bytes, bytes | None]]
 
 
-SMALL: Final = Sizes(young=8, settled=4, loaded=16, paged=3, large=60)
-"""Few are young, pages are small, and what is large begins early: each case meets all of it."""
+def small(most: int = 3) -> Values:
+    """Few are young, pages are small, and what is large begins early: each case meets all of it."""
+    return Values(8, 4, Pages(most, large=60))
 
 
 def check(values: Values, expected: dict[bytes, bytes]) -> None:
@@ -28,21 +34,22 @@ def check(values: Values, expected: dict[bytes, bytes]) -> None:
         assert values.get(key) == expected.get(key)
     some = [hash(key) for key in list(expected)[::3]]
     assert dict(values.hashed(some)) == dict(list(expected.items())[::3])
-    assert values.old.keys == sum(1 for _ in values.old.items())
+    assert len(values.old) == sum(1 for _ in values.old.items()) == sum(there.bit_count() for there in values.old.there)
     assert {hash(key): key for key in values.young} == values.by_hash
+    assert {number for number, there in enumerate(values.old.there) if not there} == set(values.old.free)
 
 
-@given(st.lists(st.tuples(KEYS, VALUES), max_size=120), st.lists(st.tuples(KEYS, VALUES), max_size=120))
-def test_it_is_a_dictionary(loaded: Rows, put: Rows) -> None:
+@given(ROWS, ROWS, st.sampled_from((3, MOST)), st.integers(1, 50))
+def test_it_is_a_dictionary(loaded: Rows, put: Rows, most: int, together: int) -> None:
     """First a changelog with what it says twice and takes back, then what steps return."""
-    values, expected = Values(SMALL), dict[bytes, bytes]()
-    for key, value in loaded:
-        values.load(key, value)
-        expected.pop(key, None)
-        if value is not None:
-            expected[key] = value
-    values.loaded()
-    check(values, expected)
+    values, expected = small(most), dict[bytes, bytes]()
+    for at in range(0, len(loaded), together):
+        values.load(dict(loaded[at : at + together]))
+        for key, value in loaded[at : at + together]:
+            expected.pop(key, None)
+            if value is not None:
+                expected[key] = value
+        check(values, expected)
     for number, (key, value) in enumerate(put):
         values.put(key, values.get(key), value)
         expected.pop(key, None)
@@ -53,14 +60,18 @@ def test_it_is_a_dictionary(loaded: Rows, put: Rows) -> None:
     check(values, expected)
 
 
+def is_source(module: ModuleType) -> bool:
+    """Whether it can be patched: not where it is compiled."""
+    return str(module.__file__).endswith(".py")
+
+
 def test_keys_may_have_the_same_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     """No two young ones do, and all are found by it."""
-    monkeypatch.setattr(values_module, "hash", len, raising=False)
-    alike = (
-        [1, 2] if str(values_module.__file__).endswith(".py") else map(hash, (b"0", b"1", b"2", b"10", b"11", b"12"))
-    )  # compiled: not patched
+    for module in (values_module, pages_module):
+        monkeypatch.setattr(module, "hash", len, raising=False)
+    alike = [1, 2] if is_source(values_module) else map(hash, (b"0", b"1", b"2", b"10", b"11", b"12"))
     hashes = set(alike)
-    values, expected = Values(SMALL), dict[bytes, bytes]()
+    values, expected = small(), dict[bytes, bytes]()
     for n in (0, 10, 1, 11, 2, 12, 0, 10, 1):
         values.put(b"%d" % n, values.get(b"%d" % n), expected.setdefault(b"%d" % n, b"of %d" % n))
         assert dict(values.items()) == expected
@@ -69,10 +80,63 @@ def test_keys_may_have_the_same_hash(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(values.young) == len(values.by_hash)
 
 
+@given(ROWS, ROWS)
+def test_it_is_a_dictionary_whatever_the_hashes(loaded: Rows, put: Rows) -> None:
+    """Many keys have each of three: which one is meant is read on the page."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for module in (values_module, pages_module):
+            monkeypatch.setattr(module, "hash", lambda key: sum(key) % 3, raising=False)
+        values, expected = small(), dict[bytes, bytes]()
+        for at in range(0, len(loaded), 10):
+            values.load(dict(loaded[at : at + 10]))
+        for key, value in loaded:
+            expected.pop(key, None)
+            if value is not None:
+                expected[key] = value
+        for key, value in put:
+            values.put(key, values.get(key), value)
+            expected.pop(key, None)
+            if value is not None:
+                expected[key] = value
+        assert dict(values.items()) == expected
+        assert len(values) == len(expected)
+        assert {key: values.get(key) for key in expected} == expected
+        assert dict(values.hashed({0, 1, 2} if is_source(pages_module) else map(hash, expected))) == expected
+
+
+@given(st.lists(st.tuples(st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(0, 40), st.booleans()), max_size=400))
+def test_places_are_found_by_hash(changes: list[tuple[int, bool]]) -> None:
+    """Over buckets that split: all that were put there and not removed, and nothing else of another half."""
+    places, expected = Places(), dict[int, list[int]]()
+    for number, (hashed, removed) in enumerate(changes):
+        there = expected.setdefault(hashed & places_module.PART, [])
+        if removed and there:
+            places.remove(hashed, there.pop(0))
+        else:
+            places.add(hashed, number)
+            there.append(number)
+    assert places.count == sum(map(len, expected.values()))
+    assert {part: sorted(places.of(part)) for part in expected} == {part: sorted(there) for part, there in expected.items()}
+    assert len(places.buckets) >= places.count / places_module.FULL
+
+
+def test_a_page_is_given_up_when_most_of_it_has_gone() -> None:
+    """However long keys come and go, pages hold no more than twice what is there."""
+    random = Random(4)
+    values, names = Values(8, 4, Pages()), [b"%d" % n for n in range(400)]
+    for _ in range(20_000):
+        key = random.choice(names)
+        values.put(key, values.get(key), random.randbytes(20) if random.random() < 0.9 else None)
+
+    full = [there.bit_count() for there in values.old.there if there]
+    assert len(full) <= len(values.old) / (MOST / 2) + 1
+    assert len(values.old.pages) < 2 * len(full)
+
+
 def test_a_copy_stays_as_it_was() -> None:
     """While the other one goes on, over pages that split, and the other way round."""
     random = Random(3)
-    values = Values(SMALL)
+    values = small()
     for n in range(100):
         values.put(b"%d" % n, None, b"x" * random.choice((5, 100)))
     there, before = values.copy(), dict(values.items())
@@ -87,7 +151,7 @@ def test_a_copy_stays_as_it_was() -> None:
 
 def test_who_is_asked_for_lately_is_not_looked_up_on_a_page() -> None:
     """The same object comes back as was put: who remembers what it said knows it again."""
-    values = Values(SMALL)
+    values = small()
     for n in range(100):
         values.put(b"%d" % n, None, b"%d" % n)
     value = b"new"
@@ -99,14 +163,14 @@ def test_who_is_asked_for_lately_is_not_looked_up_on_a_page() -> None:
 def test_a_shard_that_is_small_has_no_pages() -> None:
     """Nor where it has been read from its changelog; one that is not has as many as it takes."""
     values = Values()
-    young = SIZES.young
-    for n in range(young):
-        values.load(b"%d" % n, b"x" * 200)
-    values.loaded()
-    assert (len(values.young), values.old.keys) == (young, 0)
+    young = YOUNG
+    values.load({b"%d" % n: b"x" * 200 for n in range(young)})
+
+    assert (len(values.young), len(values.old)) == (young, 0)
+
     for n in range(young, 3 * young):
         values.put(b"%d" % n, None, b"x" * 200)
 
-    assert young <= len(values.young) < young + SIZES.settled
-    assert len(values.old.pages) == pytest.approx(values.old.keys / SIZES.paged, abs=1)
-    assert sum(map(len, values.old.pages)) < values.old.keys * 200 / 2
+    assert young <= len(values.young) < young + SETTLED
+    assert len(values.old.pages) == pytest.approx(len(values.old) / MOST, abs=1)
+    assert sum(map(len, values.old.pages)) < len(values.old) * 200 / 2

@@ -5,7 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.values import Sizes, Values
+from streams.engine.pages import Pages
+from streams.engine.values import Values
 from streams.engine.waits import FEW, Read, Waiting, Waits
 
 KEYS = st.sampled_from([b"%d" % n for n in range(12)])
@@ -38,7 +39,7 @@ def expected(values: Values) -> Said:
 @given(st.sampled_from([1, 2, 256]), st.sampled_from([0, 3, 10_000]), TURNS, st.integers(0, 11))
 def test_the_earliest_of_each_series_is_served(few: int, spare: int, turns: list[dict[bytes, Said | None]], opened: int) -> None:
     """However few are known by name, however soon it is cleared up, and also where a shard has been opened in between."""
-    waiting, values = Waiting(few, spare), Values(Sizes(young=2, settled=1, loaded=1, paged=2))
+    waiting, values = Waiting(few, spare), Values(2, 1, Pages(2))
     for number, rows in enumerate(turns):
         if number == opened:
             waiting = Waiting(few, spare)

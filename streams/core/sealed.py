@@ -1,10 +1,12 @@
 """An encoded state with what a host reads of it without decoding in front: when it is due, whether it is open, who waits since when."""
 
 from collections.abc import Sequence
+from struct import Struct as Packed
 from typing import Final
 
 from msgspec import msgpack
 
+DUE: Final = Packed(">Q")
 HEADER: Final = 9
 OPEN: Final = 1
 WAITING: Final = 2
@@ -42,7 +44,8 @@ def longest(waiting: Sequence[Waiting]) -> list[Waiting]:
 
 def due_of(value: bytes) -> int:
     """The due time in front of an encoded value."""
-    return int.from_bytes(value[:8], "big")
+    due: int = DUE.unpack_from(value)[0]
+    return due
 
 
 def open_of(value: bytes) -> bool:

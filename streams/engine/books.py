@@ -6,28 +6,29 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.engine.ledger import Ledger
-from streams.engine.stage import RESERVED
 from streams.engine.store import Store
 from streams.engine.takeover import CLOCK, POSITION, READ_POSITION, READ_RULES, RULES, Position, Rules, is_total, read
 
 
 @dataclass
 class Books:
-    """All that has committed of one shard. ``newest`` is its newest event time (ms)."""
+    """All that has committed of one shard. ``newest`` is its newest event time (ms), ``shared`` what all of it shares."""
 
     ledger: Ledger
     store: Store
+    shared: dict[bytes, bytes] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)
     rules: Rules | None = None
     newest: int = 0
 
     async def fill(self, consumer: AIOKafkaConsumer, changelog: TopicPartition, end: int, progress: Callable[[int], None]) -> None:
         """Reads the changelog from where the consumer stands up to ``end``."""
-        own: dict[bytes, bytes] = {}
-        await read(consumer, changelog, end, lambda records: self.store.load(records, RESERVED, own), progress)
-        self.store.loaded()
+        own, shared = dict[bytes, bytes](), set[bytes]()
+        await read(consumer, changelog, end, lambda records: self.store.load(records, own, shared), progress)
         for key, value in own.items():
             self.recall(key, value)
+        found = [(key, self.store.values.get(key)) for key in shared]
+        self.shared = {key: value for key, value in found if value is not None}
 
     def recall(self, key: bytes, value: bytes) -> None:
         """Takes one of the engine's own records back."""

@@ -116,11 +116,11 @@ async def read_state(shard: Shard, consumer: AIOKafkaConsumer, changelog: TopicP
     books = Books(shard.ledger, shard.store)
     await books.fill(consumer, changelog, shard.total, progress)
     shard.newest = books.newest
+    shard.store.begin(shard.now())
+    for key, value in books.shared.items():
+        shard.stage.share(key, value)
     rows = shard.store.values.items()
     while piece := list(islice(rows, LOOK)):
-        for key, value in piece:
-            if is_shared(key):
-                shard.stage.share(key, value)
         shard.store.note(piece)
         shard.waiting.note(piece, shard.stage.waiting)
         await asyncio.sleep(0)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Final
 
-from streams.engine.stage import Record
+from streams.engine.stage import FIRST, RESERVED, Record
 from streams.engine.values import Values
 
 NEVER: Final = 1 << 62
@@ -33,20 +33,19 @@ class Store:
         self.spans: list[tuple[int, int]] = []
         self.begun, self.entries = 0, 0
 
-    def load(self, records: Iterable[Record], reserved: bytes, own: dict[bytes, bytes]) -> None:
-        """Takes records of the changelog back, in their order; `loaded` follows when all are. ``own`` is for keys that are ``reserved``."""
-        values = self.values
+    def load(self, records: Iterable[Record], own: dict[bytes, bytes], shared: set[bytes]) -> None:
+        """Takes records of the changelog back, in their order; `note` of all follows. ``own``: what is reserved; ``shared``: keys."""
+        newest: dict[bytes, bytes | None] = {}
         for record in records:
             key, value = record.key or b"", record.value
-            if key.startswith(reserved):
-                if value is not None:
-                    own[key] = value
-            else:
-                values.load(key, value)
-
-    def loaded(self) -> None:
-        """All records of the changelog have been taken back; `note` of all follows."""
-        self.values.loaded()
+            if key < FIRST:
+                if key.startswith(RESERVED):
+                    if value is not None:
+                        own[key] = value
+                    continue
+                shared.add(key)
+            newest[key] = value
+        self.values.load(newest)
 
     def note(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Notes when keys are due, by their values."""
