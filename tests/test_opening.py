@@ -60,6 +60,19 @@ async def test_the_newest_event_time_is_taken_over() -> None:
     assert (await opened(kafka, spec(Dated))).newest == 777
 
 
+async def test_the_index_of_due_times_knows_what_time_it_is() -> None:
+    """Before it is filled: else all of it would be in its longest spans, and looked at once more as soon as the shard is open."""
+    kafka, due = memory(), NOW + 600_000
+    kafka.cluster.publish("in", 0, (b"k", b'{"i":%d}' % due))
+    shard = await opened(kafka, spec(Timed))
+    shard.apply(part(events(due)))
+    await shard.commit()
+    shard = await opened(kafka, spec(Timed))
+
+    assert shard.store.begun == NOW
+    assert (shard.store.entries, NOW < shard.store.next_due() <= due) == (1, True)
+
+
 async def test_what_a_whole_shard_shares_is_told_when_it_opens() -> None:
     """It is state, and no key to count."""
     told: list[bytes] = []

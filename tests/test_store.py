@@ -18,6 +18,7 @@ def load(into: Store, *rows: tuple[bytes, bytes | None]) -> dict[bytes, bytes]:
     """Records of a changelog; returns what was the engine's own among them."""
     own: dict[bytes, bytes] = {}
     into.load([Stored("state", 0, n, 1, key, value) for n, (key, value) in enumerate(rows)], own, set())
+    into.loaded()
     return own
 
 

@@ -12,17 +12,20 @@ from streams.engine import places as places_module
 from streams.engine import values as values_module
 from streams.engine.pages import MOST, Pages
 from streams.engine.places import Places
-from streams.engine.values import SETTLED, YOUNG, Values
+from streams.engine.values import SETTLED, SETTLED_BYTES, YOUNG, Values
 
 KEYS = st.integers(0, 60).map(lambda n: b"key %d" % n)
 VALUES = st.none() | st.binary(max_size=40) | st.integers(0, 255).map(lambda n: bytes([n]) * 90)
 ROWS = st.lists(st.tuples(KEYS, VALUES), max_size=120)
+MANY = st.lists(st.tuples(KEYS, VALUES), min_size=40, max_size=120)
+READS = st.sampled_from(((12, 12), (16, 8), (160, 10)))
+"""Keys of a changelog that are kept, and how many go to pages together."""
 Rows = list[tuple[bytes, bytes | None]]
 
 
-def small(most: int = 3) -> Values:
+def small(most: int = 3, read: tuple[int, int] = (16, 8)) -> Values:
     """Few are young, pages are small, and what is large begins early: each case meets all of it."""
-    return Values(8, 4, Pages(most, large=60))
+    return Values(8, 4, Pages(most, large=60), read)
 
 
 def check(values: Values, expected: dict[bytes, bytes]) -> None:
@@ -39,17 +42,17 @@ def check(values: Values, expected: dict[bytes, bytes]) -> None:
     assert {number for number, there in enumerate(values.old.there) if not there} == set(values.old.free)
 
 
-@given(ROWS, ROWS, st.sampled_from((3, MOST)), st.integers(1, 50))
-def test_it_is_a_dictionary(loaded: Rows, put: Rows, most: int, together: int) -> None:
+@given(MANY, ROWS, st.sampled_from((3, MOST)), READS)
+def test_it_is_a_dictionary(loaded: Rows, put: Rows, most: int, read: tuple[int, int]) -> None:
     """First a changelog with what it says twice and takes back, then what steps return."""
-    values, expected = small(most), dict[bytes, bytes]()
-    for at in range(0, len(loaded), together):
-        values.load(dict(loaded[at : at + together]))
-        for key, value in loaded[at : at + together]:
-            expected.pop(key, None)
-            if value is not None:
-                expected[key] = value
-        check(values, expected)
+    values, expected = small(most, read), dict[bytes, bytes]()
+    for key, value in loaded:
+        values.load(key, value)
+        expected.pop(key, None)
+        if value is not None:
+            expected[key] = value
+    values.loaded()
+    check(values, expected)
     for number, (key, value) in enumerate(put):
         values.put(key, values.get(key), value)
         expected.pop(key, None)
@@ -80,19 +83,24 @@ def test_keys_may_have_the_same_hash(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(values.young) == len(values.by_hash)
 
 
-@given(ROWS, ROWS)
-def test_it_is_a_dictionary_whatever_the_hashes(loaded: Rows, put: Rows) -> None:
-    """Many keys have each of three: which one is meant is read on the page."""
+def alike(key: bytes) -> int:
+    """A hash of six, of which the lower halves are one of three."""
+    return (sum(key) % 2 << 32) - sum(key) % 3
+
+
+@given(MANY, ROWS, READS)
+def test_it_is_a_dictionary_whatever_the_hashes(loaded: Rows, put: Rows, read: tuple[int, int]) -> None:
+    """Many keys have each of six, of which three halves are alike: which one is meant is read on the page."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         for module in (values_module, pages_module):
-            monkeypatch.setattr(module, "hash", lambda key: sum(key) % 3, raising=False)
-        values, expected = small(), dict[bytes, bytes]()
-        for at in range(0, len(loaded), 10):
-            values.load(dict(loaded[at : at + 10]))
+            monkeypatch.setattr(module, "hash", alike, raising=False)
+        values, expected = small(read=read), dict[bytes, bytes]()
         for key, value in loaded:
+            values.load(key, value)
             expected.pop(key, None)
             if value is not None:
                 expected[key] = value
+        values.loaded()
         for key, value in put:
             values.put(key, values.get(key), value)
             expected.pop(key, None)
@@ -101,7 +109,9 @@ def test_it_is_a_dictionary_whatever_the_hashes(loaded: Rows, put: Rows) -> None
         assert dict(values.items()) == expected
         assert len(values) == len(expected)
         assert {key: values.get(key) for key in expected} == expected
-        assert dict(values.hashed({0, 1, 2} if is_source(pages_module) else map(hash, expected))) == expected
+        hashed = alike if is_source(pages_module) else hash
+        for one in set(map(hashed, expected)):
+            assert dict(values.hashed([one])) == {key: value for key, value in expected.items() if hashed(key) == one}
 
 
 @given(st.lists(st.tuples(st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(0, 40), st.booleans()), max_size=400))
@@ -121,9 +131,9 @@ def test_places_are_found_by_hash(changes: list[tuple[int, bool]]) -> None:
 
 
 def test_a_page_is_given_up_when_most_of_it_has_gone() -> None:
-    """However long keys come and go, pages hold no more than twice what is there."""
+    """However long keys come and go, pages hold no more than twice what is there; and none is given up before."""
     random = Random(4)
-    values, names = Values(8, 4, Pages()), [b"%d" % n for n in range(400)]
+    values, names = Values(8, 16, Pages()), [b"%d" % n for n in range(400)]
     for _ in range(20_000):
         key = random.choice(names)
         values.put(key, values.get(key), random.randbytes(20) if random.random() < 0.9 else None)
@@ -131,10 +141,41 @@ def test_a_page_is_given_up_when_most_of_it_has_gone() -> None:
     full = [there.bit_count() for there in values.old.there if there]
     assert len(full) <= len(values.old) / (MOST / 2) + 1
     assert len(values.old.pages) < 2 * len(full)
+    assert {4, 5, 6, 7, 8} <= set(full)
+
+
+def test_small_values_do_not_keep_large_ones_that_have_gone() -> None:
+    """Who comes back with much is not on a page with many who never do."""
+    random = Random(5)
+    values = Values(200, 64, Pages())
+    for n in range(8_000):
+        values.put(b"once %d" % n, None, random.randbytes(100))
+        key = b"again %d" % random.randrange(400)
+        values.put(key, values.get(key), random.randbytes(4_000))
+
+    held, needed = sum(map(len, values.old.pages)), sum(len(key) + len(value) for key, value in values.old.items())
+    assert held < 2 * needed
+
+
+def test_a_large_value_has_a_page_of_its_own() -> None:
+    """Who asks for a neighbour does not read it."""
+    pages = Pages(large=60)
+    pages.add([(b"a", b"x" * 61), (b"b", b"y" * 60), (b"c", b"z"), (b"d", b"w" * 62)])
+
+    assert sorted(pages.read(number)[::2] for number in range(len(pages.pages))) == [[b"a"], [b"c", b"b"], [b"d"]]
+
+
+def test_few_large_values_settle_at_a_time() -> None:
+    """What settles together is bounded in bytes, too."""
+    values = Values(8, 100, Pages())
+    for n in range(108):
+        values.put(b"%d" % n, None, bytes(SETTLED_BYTES // 4))
+
+    assert len(values.old) == 5
 
 
 def test_a_copy_stays_as_it_was() -> None:
-    """While the other one goes on, over pages that split, and the other way round."""
+    """While the other one goes on, over pages that are given up and buckets that split, and the other way round."""
     random = Random(3)
     values = small()
     for n in range(100):
@@ -142,11 +183,32 @@ def test_a_copy_stays_as_it_was() -> None:
     there, before = values.copy(), dict(values.items())
     for n in range(300):
         values.put(b"%d" % n, values.get(b"%d" % n), b"y" * random.choice((5, 100)) if n % 3 else None)
+    after = dict(values.items())
 
-    assert dict(there.items()) == before
-    assert len(there) == 100
-    there.put(b"mine", None, b"z")
-    assert values.get(b"mine") is None
+    def both() -> None:
+        for one, expected in ((there, before), (values, after)):
+            assert dict(one.items()) == expected
+            assert {key: one.get(key) for key in expected} == expected
+            assert dict(one.hashed(map(hash, expected))) == expected
+            assert len(one) == len(expected)
+
+    both()
+    for n in range(0, 300, 2):
+        there.put(b"%d" % n, there.get(b"%d" % n), None)
+        there.put(b"mine %d" % n, None, b"z")
+    before = dict(there.items())
+    both()
+
+
+def test_the_last_of_a_changelog_are_young() -> None:
+    """Where there are more than may be young; whoever came again is among them, and nobody is there twice."""
+    values = small(read=(16, 1))
+    for n in [*range(100), 3, 5]:
+        values.load(b"%d" % n, b"%d" % n)
+    values.loaded()
+
+    assert list(values.young) == [b"%d" % n for n in (94, 95, 96, 97, 98, 99, 3, 5)]
+    assert len(values) == 100
 
 
 def test_who_is_asked_for_lately_is_not_looked_up_on_a_page() -> None:
@@ -164,7 +226,9 @@ def test_a_shard_that_is_small_has_no_pages() -> None:
     """Nor where it has been read from its changelog; one that is not has as many as it takes."""
     values = Values()
     young = YOUNG
-    values.load({b"%d" % n: b"x" * 200 for n in range(young)})
+    for n in range(young):
+        values.load(b"%d" % n, b"x" * 200)
+    values.loaded()
 
     assert (len(values.young), len(values.old)) == (young, 0)
 

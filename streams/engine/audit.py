@@ -10,7 +10,7 @@ from streams.engine.books import Books
 from streams.engine.spec import Spec
 from streams.engine.stage import Place
 from streams.engine.store import Store
-from streams.engine.takeover import Rules, check_position, is_shared
+from streams.engine.takeover import Rules, check_position
 from streams.engine.topics import Topic, describe
 
 COUNTED: Final = 10_000
@@ -47,13 +47,12 @@ async def examine(spec: Spec, partition: int, consumer: AIOKafkaConsumer, progre
     values = books.store.values
     await books.fill(consumer, changelog, end, lambda position: progress(name, position, end))
     check_rules(name, books.rules, stage.rules, stage.counting)
-    for key, value in values.items():
-        if is_shared(key):
-            stage.share(key, value)
+    for key, value in books.shared.items():
+        stage.share(key, value)
     differences = books.ledger.differences(await live(stage, values))
     topics = await describe(consumer._client, list(spec.sources))  # noqa: SLF001 - held by tests/test_private_names.py
     behind = sum([await records_behind(name, consumer, TopicPartition(t, partition), books, topics[t]) for t in spec.sources])
-    keys = sum(not is_shared(key) for key in values)
+    keys = len(values) - len(books.shared)
     return Examined(name, keys, len({series for series, _ in books.ledger.amounts}), differences, books.ledger.net(), behind, end)
 
 

@@ -25,10 +25,10 @@ class Books:
         """Reads the changelog from where the consumer stands up to ``end``."""
         own, shared = dict[bytes, bytes](), set[bytes]()
         await read(consumer, changelog, end, lambda records: self.store.load(records, own, shared), progress)
-        for key, value in own.items():
-            self.recall(key, value)
-        found = [(key, self.store.values.get(key)) for key in shared]
-        self.shared = {key: value for key, value in found if value is not None}
+        self.store.loaded()
+        for name, amounts in own.items():
+            self.recall(name, amounts)
+        self.shared = {key: value for key in shared if (value := self.store.values.get(key)) is not None}
 
     def recall(self, key: bytes, value: bytes) -> None:
         """Takes one of the engine's own records back."""

@@ -107,7 +107,7 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
 
 
 async def read_state(shard: Shard, consumer: AIOKafkaConsumer, changelog: TopicPartition) -> Books:
-    """Takes back all that has committed, and looks once at each value: what is shared, when keys are due, who waits."""
+    """Takes back all that has committed, and looks once at each value: when keys are due, who waits."""
 
     def progress(position: int) -> None:
         shard.read = position

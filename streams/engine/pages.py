@@ -50,9 +50,9 @@ class Pages:
         return None
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Puts keys that are not here on pages."""
+        """Puts keys that are not here on pages, those with values of a size together: a page of which half is left is half a page."""
         page: list[bytes] = []
-        for key, value in rows:
+        for key, value in sorted(rows, key=size_of):
             if len(value) > self.large:
                 self.write([key, value])
                 continue
@@ -138,3 +138,8 @@ class Pages:
         same = Pages(self.most, self.large)
         same.pages, same.there, same.free, same.places = [*self.pages], self.there[:], [*self.free], self.places.copy()
         return same
+
+
+def size_of(row: Row) -> int:
+    """Bytes of a value."""
+    return len(row[1])

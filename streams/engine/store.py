@@ -34,8 +34,8 @@ class Store:
         self.begun, self.entries = 0, 0
 
     def load(self, records: Iterable[Record], own: dict[bytes, bytes], shared: set[bytes]) -> None:
-        """Takes records of the changelog back, in their order; `note` of all follows. ``own``: what is reserved; ``shared``: keys."""
-        newest: dict[bytes, bytes | None] = {}
+        """Takes records of the changelog back, in their order; `loaded` is to follow. ``own``: what is reserved; ``shared``: keys."""
+        values = self.values
         for record in records:
             key, value = record.key or b"", record.value
             if key < FIRST:
@@ -44,8 +44,11 @@ class Store:
                         own[key] = value
                     continue
                 shared.add(key)
-            newest[key] = value
-        self.values.load(newest)
+            values.load(key, value)
+
+    def loaded(self) -> None:
+        """All records of the changelog have been taken back; `note` of all follows."""
+        self.values.loaded()
 
     def note(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Notes when keys are due, by their values."""

@@ -3,7 +3,7 @@
 Most of what a shard holds waits for days until something concerns it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
 from typing import Final
@@ -11,22 +11,29 @@ from typing import Final
 from streams.engine.pages import Pages, Row
 
 YOUNG: Final = 8_192
-"""So many keys are kept as they are: a shard that has no more of them has no pages."""
+"""So many keys are kept as they are: a shard that has had no more of them has no pages."""
 SETTLED: Final = 256
-"""So many are put on pages together, which takes less than a millisecond."""
+SETTLED_BYTES: Final = 1 << 20
+"""So many are put on pages together, or fewer that have so many bytes, which takes milliseconds."""
+READ: Final = 65_536
+"""While a changelog is read so many keys are kept: the more, the fewer are put on pages and come once more."""
+PIECE: Final = 4_096
+"""So many of these are put on pages together."""
 
 
 class Values:
     """All keys of a shard, each either young or on a page of ``old``. ``young``: the eldest first.
 
-    ``by_hash``: the young keys by their hashes, of which no two are alike: who comes second sends the first one to a page.
+    ``by_hash``: the young keys by their hashes, of which no two are alike: who comes second sends the first one to a page. ``read``: what
+    the last records of a changelog say that is being read.
     """
 
-    def __init__(self, young: int = YOUNG, settled: int = SETTLED, old: Pages | None = None) -> None:
-        self.least, self.settled = young, settled
+    def __init__(self, young: int = YOUNG, settled: int = SETTLED, old: Pages | None = None, read: tuple[int, int] = (READ, PIECE)) -> None:
+        self.least, self.settled, (self.most_read, self.piece) = young, settled, read
         self.young: dict[bytes, bytes] = {}
         self.by_hash: dict[int, bytes] = {}
         self.old = Pages() if old is None else old
+        self.read: dict[bytes, bytes | None] = {}
 
     def __len__(self) -> int:
         return len(self.young) + len(self.old)
@@ -56,17 +63,31 @@ class Values:
         for row in rest:
             self.enter(*row)
 
-    def load(self, records: Mapping[bytes, bytes | None]) -> None:
-        """The newest of some records of a changelog, of which it is not known what they change. All but the first go to pages at once."""
-        rows = []
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """A record of a changelog, of which it is not known what it changes; `loaded` is to follow."""
+        self.read[key] = value
+        if len(self.read) >= self.most_read:
+            self.take(self.piece, young=False)
+
+    def loaded(self) -> None:
+        """All records have been read: the last ones are young."""
+        while len(self.read) > self.least:
+            self.take(min(self.piece, len(self.read) - self.least), young=False)
+        self.take(self.least, young=True)
+
+    def take(self, number: int, *, young: bool) -> None:
+        """Takes so many keys that have been read, the first ones."""
+        records, rows = dict(islice(self.read.items(), number)), list[Row]()
         for key, value in records.items():
+            del self.read[key]
             if key in self.young:
                 self.renew(key, value)
                 continue
+            # Whoever else leaves a page that is given up, and is among these, has a newer value.
             rows += [row for row in self.old.take(key, sure=False) if row[0] not in records]
             if value is None:
                 continue
-            if len(self.young) < self.least:
+            if young:
                 self.enter(key, value)
             else:
                 rows.append((key, value))
@@ -92,7 +113,12 @@ class Values:
 
     def settle(self) -> None:
         """Puts those on pages that have been young for longest."""
-        rows = list(islice(self.young.items(), self.settled))
+        rows, size = list[Row](), 0
+        for row in self.young.items():
+            rows.append(row)
+            size += len(row[1])
+            if len(rows) == self.settled or size > SETTLED_BYTES:
+                break
         self.old.add(rows)
         for key, _ in rows:
             del self.young[key], self.by_hash[hash(key)]
@@ -110,6 +136,6 @@ class Values:
 
     def copy(self) -> "Values":
         """The same, apart from what becomes of this one."""
-        same = Values(self.least, self.settled, self.old.copy())
+        same = Values(self.least, self.settled, self.old.copy(), (self.most_read, self.piece))
         same.young, same.by_hash = dict(self.young), dict(self.by_hash)
         return same
