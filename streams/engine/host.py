@@ -1,12 +1,15 @@
 """The Faust app around an engine: topics, one agent for each stage, the consumer group. Assignment, streams and web are Faust's."""
 
+import asyncio
 from collections.abc import AsyncIterable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from faust.app.base import App
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.tables.manager import TableManager
 from faust.types.auth import CredentialsT
+from mode import Seconds
 
 from streams.engine.engine import Engine
 from streams.engine.slices import Slice
@@ -19,6 +22,16 @@ METADATA_MS: Final = 10_000
 anything until he asks again, which aiokafka does every five minutes."""
 NEVER_IDLE: Final = 1e6
 """Seconds. A worker to spare has no partition and fetches nothing: aiokafka would leave the group for it, for ever."""
+
+
+class Tables(TableManager):
+    """None: nobody waits for them."""
+
+    mundane_level = "debug"
+
+    async def sleep(self, n: Seconds, *, loop: asyncio.AbstractEventLoop | None = None) -> None:  # noqa: ARG002 - Faust's signature
+        """Returns at once: at each start Faust gives others a second to declare tables, and joins the group only then."""
+        await asyncio.sleep(0)
 
 
 class KararApp(App):
@@ -44,7 +57,7 @@ def build(engine: Engine, *, name: str, web: Mapping[str, Any]) -> KararApp:
         broker_rebalance_timeout=max(30.0, 2 * session), broker_max_poll_interval=NEVER_IDLE,
         broker_commit_every=1 << 62, broker_max_poll_records=RECORDS_AT_ONCE,
         consumer_metadata_max_age_ms=METADATA_MS,
-        key_serializer="raw", value_serializer="raw", table_standby_replicas=0,
+        key_serializer="raw", value_serializer="raw", table_standby_replicas=0, TableManager=Tables,
         stream_wait_empty=False, stream_buffer_maxsize=FETCHES_WAITING, worker_redirect_stdouts=False, **web,
     )  # fmt: skip
     app.engine = engine
