@@ -15,9 +15,9 @@ YOUNG: Final = 8_192
 SETTLED: Final = 256
 SETTLED_BYTES: Final = 1 << 20
 """So many are put on pages together, or fewer that have so many bytes, which takes milliseconds."""
-READ: Final = 65_536
+READ: Final = 16_384
 """While a changelog is read so many keys are kept: the more, the fewer are put on pages and come once more."""
-PIECE: Final = 4_096
+PIECE: Final = 2_048
 """So many of these are put on pages together."""
 
 
