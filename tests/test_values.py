@@ -28,6 +28,23 @@ def small(most: int = 3, read: tuple[int, int] = (16, 8)) -> Values:
     return Values(8, 4, Pages(most, large=60), read)
 
 
+def loaded_with(values: Values, rows: Rows) -> dict[bytes, bytes]:
+    """Reads a changelog; what it comes to."""
+    expected = dict[bytes, bytes]()
+    for key, value in rows:
+        values.load(key, value)
+        note(expected, key, value)
+    values.loaded()
+    return expected
+
+
+def note(expected: dict[bytes, bytes], key: bytes, value: bytes | None) -> None:
+    """A key has another value, or none."""
+    expected.pop(key, None)
+    if value is not None:
+        expected[key] = value
+
+
 def check(values: Values, expected: dict[bytes, bytes]) -> None:
     """All that can be asked."""
     assert dict(values.items()) == expected
@@ -45,22 +62,16 @@ def check(values: Values, expected: dict[bytes, bytes]) -> None:
 @given(MANY, ROWS, st.sampled_from((3, MOST)), READS)
 def test_it_is_a_dictionary(loaded: Rows, put: Rows, most: int, read: tuple[int, int]) -> None:
     """First a changelog with what it says twice and takes back, then what steps return."""
-    values, expected = small(most, read), dict[bytes, bytes]()
-    for key, value in loaded:
-        values.load(key, value)
-        expected.pop(key, None)
-        if value is not None:
-            expected[key] = value
-    values.loaded()
+    values = small(most, read)
+    expected = loaded_with(values, loaded)
     check(values, expected)
     for number, (key, value) in enumerate(put):
         values.put(key, values.get(key), value)
-        expected.pop(key, None)
-        if value is not None:
-            expected[key] = value
+        note(expected, key, value)
         if number % 20 == 0:
             check(values, expected)
     check(values, expected)
+    assert len(values) == len(expected)
 
 
 def is_source(module: ModuleType) -> bool:
@@ -94,18 +105,11 @@ def test_it_is_a_dictionary_whatever_the_hashes(loaded: Rows, put: Rows, read: t
     with pytest.MonkeyPatch.context() as monkeypatch:
         for module in (values_module, pages_module):
             monkeypatch.setattr(module, "hash", alike, raising=False)
-        values, expected = small(read=read), dict[bytes, bytes]()
-        for key, value in loaded:
-            values.load(key, value)
-            expected.pop(key, None)
-            if value is not None:
-                expected[key] = value
-        values.loaded()
+        values = small(read=read)
+        expected = loaded_with(values, loaded)
         for key, value in put:
             values.put(key, values.get(key), value)
-            expected.pop(key, None)
-            if value is not None:
-                expected[key] = value
+            note(expected, key, value)
         assert dict(values.items()) == expected
         assert len(values) == len(expected)
         assert {key: values.get(key) for key in expected} == expected
@@ -193,6 +197,9 @@ def test_a_copy_stays_as_it_was() -> None:
             assert len(one) == len(expected)
 
     both()
+    assert len(there) == 100
+    there.put(b"mine", None, b"z")
+    assert values.get(b"mine") is None
     for n in range(0, 300, 2):
         there.put(b"%d" % n, there.get(b"%d" % n), None)
         there.put(b"mine %d" % n, None, b"z")

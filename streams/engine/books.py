@@ -26,9 +26,9 @@ class Books:
         own, shared = dict[bytes, bytes](), set[bytes]()
         await read(consumer, changelog, end, lambda records: self.store.load(records, own, shared), progress)
         self.store.loaded()
-        for name, amounts in own.items():
-            self.recall(name, amounts)
-        self.shared = {key: value for key in shared if (value := self.store.values.get(key)) is not None}
+        for key, value in own.items():
+            self.recall(key, value)
+        self.shared = {key: found for key in shared if (found := self.store.values.get(key)) is not None}
 
     def recall(self, key: bytes, value: bytes) -> None:
         """Takes one of the engine's own records back."""

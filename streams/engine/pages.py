@@ -77,7 +77,7 @@ class Pages:
         for at, key in enumerate(keys):
             self.places.add(hash(key), number * MOST + at)
 
-    def take(self, key: bytes, *, sure: bool) -> Sequence[Row]:
+    def remove(self, key: bytes, *, sure: bool) -> Sequence[Row]:
         """A key goes; with it those that would be left on a page with few others, which are returned. ``sure``: it is known to be here."""
         hashed = hash(key)
         places = self.places.of(hashed)

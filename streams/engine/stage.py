@@ -14,7 +14,7 @@ RESERVED: Final = b"\0"
 """Keys that begin so are the engine's own: positions, totals, clock, rules. A stage refuses data that would make such a key."""
 
 FIRST: Final = b"\2"
-"""All keys before this one are shared or reserved; no stage has an empty one."""
+"""All keys that are shared or reserved are before this one."""
 
 Place = tuple[str, str]
 """A slot of a series: its name with labels, and which slot."""

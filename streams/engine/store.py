@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Final
 
-from streams.engine.stage import FIRST, RESERVED, Record
+from streams.engine.stage import FIRST, RESERVED, SHARED, Record
 from streams.engine.values import Values
 
 NEVER: Final = 1 << 62
@@ -43,7 +43,8 @@ class Store:
                     if value is not None:
                         own[key] = value
                     continue
-                shared.add(key)
+                if key.startswith(SHARED):
+                    shared.add(key)
             values.load(key, value)
 
     def loaded(self) -> None:

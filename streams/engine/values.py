@@ -15,7 +15,7 @@ YOUNG: Final = 8_192
 SETTLED: Final = 256
 SETTLED_BYTES: Final = 1 << 20
 """So many are put on pages together, or fewer that have so many bytes, which takes milliseconds."""
-READ: Final = 16_384
+LOADING: Final = 16_384
 """While a changelog is read so many keys are kept: the more, the fewer are put on pages and come once more."""
 PIECE: Final = 2_048
 """So many of these are put on pages together."""
@@ -24,16 +24,18 @@ PIECE: Final = 2_048
 class Values:
     """All keys of a shard, each either young or on a page of ``old``. ``young``: the eldest first.
 
-    ``by_hash``: the young keys by their hashes, of which no two are alike: who comes second sends the first one to a page. ``read``: what
-    the last records of a changelog say that is being read.
+    ``by_hash``: the young keys by their hashes, of which no two are alike: who comes second sends the first one to a page. ``loading``:
+    what the last records of a changelog say that is being read.
     """
 
-    def __init__(self, young: int = YOUNG, settled: int = SETTLED, old: Pages | None = None, read: tuple[int, int] = (READ, PIECE)) -> None:
-        self.least, self.settled, (self.most_read, self.piece) = young, settled, read
+    def __init__(
+        self, young: int = YOUNG, settled: int = SETTLED, old: Pages | None = None, loading: tuple[int, int] = (LOADING, PIECE)
+    ) -> None:
+        self.least, self.settled, (self.most_loading, self.piece) = young, settled, loading
         self.young: dict[bytes, bytes] = {}
         self.by_hash: dict[int, bytes] = {}
         self.old = Pages() if old is None else old
-        self.read: dict[bytes, bytes | None] = {}
+        self.loading: dict[bytes, bytes | None] = {}
 
     def __len__(self) -> int:
         return len(self.young) + len(self.old)
@@ -57,34 +59,34 @@ class Values:
         if key in self.young:
             self.renew(key, value)
             return
-        rest = self.old.take(key, sure=True) if old is not None else ()
+        rest = self.old.remove(key, sure=True) if old is not None else ()
         if value is not None:
             self.enter(key, value)
-        for row in rest:
-            self.enter(*row)
+        for left, its in rest:
+            self.enter(left, its)
 
     def load(self, key: bytes, value: bytes | None) -> None:
         """A record of a changelog, of which it is not known what it changes; `loaded` is to follow."""
-        self.read[key] = value
-        if len(self.read) >= self.most_read:
+        self.loading[key] = value
+        if len(self.loading) >= self.most_loading:
             self.take(self.piece, young=False)
 
     def loaded(self) -> None:
         """All records have been read: the last ones are young."""
-        while len(self.read) > self.least:
-            self.take(min(self.piece, len(self.read) - self.least), young=False)
+        while len(self.loading) > self.least:
+            self.take(min(self.piece, len(self.loading) - self.least), young=False)
         self.take(self.least, young=True)
 
     def take(self, number: int, *, young: bool) -> None:
         """Takes so many keys that have been read, the first ones."""
-        records, rows = dict(islice(self.read.items(), number)), list[Row]()
+        records, rows = dict(islice(self.loading.items(), number)), list[Row]()
         for key, value in records.items():
-            del self.read[key]
+            del self.loading[key]
             if key in self.young:
                 self.renew(key, value)
                 continue
             # Whoever else leaves a page that is given up, and is among these, has a newer value.
-            rows += [row for row in self.old.take(key, sure=False) if row[0] not in records]
+            rows += [row for row in self.old.remove(key, sure=False) if row[0] not in records]
             if value is None:
                 continue
             if young:
@@ -136,6 +138,6 @@ class Values:
 
     def copy(self) -> "Values":
         """The same, apart from what becomes of this one."""
-        same = Values(self.least, self.settled, self.old.copy(), (self.most_read, self.piece))
+        same = Values(self.least, self.settled, self.old.copy(), (self.most_loading, self.piece))
         same.young, same.by_hash = dict(self.young), dict(self.by_hash)
         return same
