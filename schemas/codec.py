@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 from msgspec import Raw, Struct, ValidationError, convert
 from msgspec.json import Decoder, Encoder
 
-from schemas.events import EVENT_TYPES, AnyEvent, Event, Rated
+from schemas.events import EVENT_TYPES, AnyEvent, Event, Rated, words_of
 
 IgnoredReason = Literal["tombstone", "unknown_type", "not_needed"]
 RejectedReason = Literal[
@@ -149,7 +149,7 @@ def build(fields: Mapping[str, Any], *, strict: bool = True) -> Decoded:
     try:
         event = convert(fields, kind, strict=strict)  # not the union: msgspec would prepare that anew for each call
     except ValidationError as error:
-        return _refused(error)
+        return _refused(error, kind)
     if type(event) is Rated and (problem := _off_scale(event)):
         return Rejected("impossible", problem)
     return event
@@ -262,8 +262,8 @@ def _off_scale(rating: Rated) -> str:
     return "" if numbers == sorted(numbers) else "$.value: minimum <= value <= maximum is expected"
 
 
-def _refused(error: Exception) -> Rejected:
-    """The reason for one of `_DATA_ERRORS`, read from what msgspec says."""
+def _refused(error: Exception, kind: type[Event] = Event) -> Rejected:
+    """The reason for one of `_DATA_ERRORS`, read from what msgspec says; for an event of a ``kind``, with the words that there are."""
     text = str(error)
     if isinstance(error, UnicodeDecodeError):
         return Rejected("encoding", text[:LONGEST_WHERE])
@@ -274,7 +274,9 @@ def _refused(error: Exception) -> Rejected:
     problem = _PATH.sub("", text)
     if absent := _MISSING.search(problem):
         return Rejected("missing_field", f"{path}.{absent[1]}: required")
-    return Rejected(_reason(problem), f"{path}: {problem}".replace("`", "")[:LONGEST_WHERE])
+    reason = _reason(problem)
+    words = words_of(kind, path.rpartition(".")[2]) if reason == "unknown_value" else ""
+    return Rejected(reason, f"{path}: {problem}{words}".replace("`", "")[:LONGEST_WHERE])
 
 
 def _reason(problem: str) -> RejectedReason:

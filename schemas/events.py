@@ -7,9 +7,11 @@ Units: instants (``at``, ``promised_by``, …) are milliseconds since 1970-01-01
 published".
 """
 
-from typing import Annotated, Final, Literal
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Final, Literal, get_args, get_origin
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 Text = Annotated[str, Meta(max_length=256)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -257,6 +259,23 @@ AnyEvent = (
 )
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {t.__struct_config__.tag: t for t in AnyEvent.__args__}
+
+
+@cache
+def words_of(kind: type[Event], field: str) -> str:
+    """The words that an event's field may be, as `; one of: call, visit`; of identifiers, their kinds; nothing where any text will do."""
+    hint = next((each.type for each in structs.fields(kind) if each.name == field), None)
+    words = ", ".join(filter(None, _words(hint)))
+    return words and f"; one of: {words}"
+
+
+def _words(hint: object) -> Iterator[str]:
+    parts = get_args(hint)
+    if get_origin(hint) is Literal:
+        yield from parts
+    else:
+        for part in parts:
+            yield from _words(part)
 
 
 def ordered(event: Event) -> tuple[int, int, str]:

@@ -296,6 +296,22 @@ def test_what_is_wrong_is_refused_with_its_reason_and_place(value: bytes, reason
     assert (found, place[: len(where)]) == (reason, where)
 
 
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        (line(channel="smoke"), "$.channel: Invalid enum value 'smoke'; one of: call, visit, chat, email, video, back_office"),
+        (
+            line(identifiers={"shoe": "42"}),
+            "key in $.identifiers: Invalid enum value 'shoe'; one of: customer, account, email, phone, device, ticket",
+        ),
+        (line(channel=7), "$.channel: Expected str, got int"),
+    ],
+)
+def test_a_word_that_does_not_exist_is_refused_with_those_that_do(value: bytes, where: str) -> None:
+    """What, where, and what to do."""
+    assert refusal(value)[1] == where
+
+
 def test_a_place_is_never_longer_than_200_characters() -> None:
     """A refusal goes into logs and labels."""
     assert len(refusal(line(channel="x" * 5_000))[1]) == 200

@@ -440,7 +440,11 @@ def test_records_may_come_one_by_one() -> None:
         ('at = "End Date"', "at = 7", 'events: "Inbound Call", ended: no time'),
         ("timed = false", "time = false", 'events: "Inbound Email", answered: unknown field "time"; write one of: '),
         ("timed = false", 'timed = "no"', 'events: "Inbound Email", answered, timed: Expected `bool`, got `str`'),
-        ('channel = "call"', 'channel = "phone"', "events: \"Inbound Call\", answered, channel: Invalid enum value 'phone'"),
+        (
+            'channel = "call"',
+            'channel = "phone"',
+            "events: \"Inbound Call\", answered, channel: Invalid enum value 'phone'; one of: call, visit, chat, email, video, back_office",
+        ),
         ('channel = "call"', 'id = "x"', 'events: "Inbound Call", answered: unknown field "id"'),
         (
             '"representative"',

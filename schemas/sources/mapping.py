@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias, get_args
 
 from msgspec import Struct, ValidationError, convert, structs
 
-from schemas.events import EVENT_TYPES, Event, IdentifierKind
+from schemas.events import EVENT_TYPES, Event, IdentifierKind, words_of
 from schemas.sources.times import reader, zone_of
 
 IDENTIFIER: Final = "identifiers."
@@ -130,7 +130,7 @@ def _check_event(where: str, event: dict[str, Constant], mapped: set[str]) -> No
     fields = {field.name: field for field in structs.fields(kind) if field.name not in _GIVEN | {"identifiers"}}
     for name, constant in event.items():
         if name not in {"type", "at"}:
-            _check_constant(where, name, constant, fields)
+            _check_constant(where, name, constant, fields, words_of(kind, name))
     for name, field in fields.items():
         if field.required and name not in mapped and name not in event:
             raise ValueError(f'{where}: it needs "{name}"; make a column that field, or write {name} = "…" here')
@@ -138,10 +138,10 @@ def _check_event(where: str, event: dict[str, Constant], mapped: set[str]) -> No
         raise ValueError(f'{where}: it needs an identifier; make a column "{IDENTIFIER}customer" or another kind')
 
 
-def _check_constant(where: str, name: str, constant: Constant, fields: dict[str, Any]) -> None:
+def _check_constant(where: str, name: str, constant: Constant, fields: dict[str, Any], words: str) -> None:
     if name not in fields:
         raise ValueError(f'{where}: unknown field "{name}"; write one of: {", ".join(fields)}')
     try:
         convert(constant, fields[name].type)
     except ValidationError as error:
-        raise ValueError(f"{where}, {name}: {error}") from None
+        raise ValueError(f"{where}, {name}: {error}{words}") from None
