@@ -77,7 +77,7 @@ def test_results_have_medians_ratios_and_who_is_wrong(tmp_path: Path) -> None:
         return {"events": 100, "rate": rate, "thrift": rate * 2, "peak MB": 50.0, "checked": "outputs"} | more
 
     engine = {
-        "machine": {"date": "2026-01-01", "cores": 2, "cpu": "X", "memory GB": 4.0, "system": "Linux", "Kafka": "4"},
+        "machine": {"date": "2026-01-01", "code": "4e1d", "cores": 2, "cpu": "X", "memory GB": 4.0, "system": "Linux", "Kafka": "4"},
         "asked": {"events": 100, "partitions": 4},
         "left out": {"Kafka Streams": "no Java"},
         "hosts": {
@@ -99,6 +99,7 @@ def test_results_have_medians_ratios_and_who_is_wrong(tmp_path: Path) -> None:
     )
     assert "| Karar · exactly once · memory | 50 | 12 | 100 | 1.00 | 0.0 |" in lines
     assert "Left out: Kafka Streams: no Java" in lines
+    assert any(line.startswith("2026-01-01, commit 4e1d: 2 cores of X, 4 GB") for line in lines)
     assert json.loads((tmp_path / "results.json").read_text("utf-8")) == found
     bars = ET.fromstring((tmp_path / "docs/results-engine.svg").read_text("utf-8")).iter("{http://www.w3.org/2000/svg}rect")  # noqa: S314 - ours
     widths = [float(bar.attrib["width"]) for bar in bars if bar.attrib.get("height") == "18"]

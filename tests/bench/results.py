@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
+from shutil import which
 from statistics import median
+from subprocess import run
 from typing import Any, Final, NamedTuple
 
+from tests.bench.processes import ROOT
 from tests.bench.small import KEYS
 
 COLOURS: Final = {"exactly once": "#2f6fb3", "at least once": "#d08a2e", "none": "#9a9a9a"}
@@ -68,8 +71,8 @@ there for who reads what has been committed. *Served*: until they are counted at
     ),
 }
 MACHINE: Final = """\
-{date}: {cores} cores of {cpu}, {memory:.0f} GB, {system}, Apache Kafka {kafka} on the same machine: broker and host share the cores,
-so read the ratios.
+{date}{code}: {cores} cores of {cpu}, {memory:.0f} GB, {system}, Apache Kafka {kafka} on the same machine: broker and host share the
+cores, so read the ratios.
 """
 THROUGHPUT: Final = """
 ### Throughput
@@ -81,8 +84,8 @@ changelog's size is that of its log on the broker's disk, compacted where the br
 LATENCY: Final = """
 ### From produce to visible
 
-{what} At half of each host's own median throughput, after 20 s of warm-up. Load and reader share the cores, too. Median of {rounds}
-rounds (min–max).
+{what} At half of each host's own median throughput, after 20 s of warm-up. Load and reader share the cores, too.
+Rounds: {rounds}; median (min–max).
 """
 
 
@@ -93,11 +96,22 @@ def cpu_name() -> str:
     return found[1] if found else platform.machine()
 
 
+def code() -> str:
+    """The commit that is measured, and whether what runs has changed since; nothing outside of a clone."""
+    if (git := which("git")) is None:
+        return ""
+    commit, changed = (
+        run([git, *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+        for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "schemas", "streams", "tests"))
+    )
+    return f"{commit} and changes" if commit and changed else commit
+
+
 def machine() -> dict[str, Any]:
-    """Where it was measured, and when."""
+    """Where it was measured, when, and what."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
-        "date": datetime.now(UTC).date().isoformat(), "cores": os.cpu_count(), "cpu": cpu_name(), "memory GB": memory,
+        "date": datetime.now(UTC).date().isoformat(), "code": code(), "cores": os.cpu_count(), "cpu": cpu_name(), "memory GB": memory,
         "system": f"{platform.system()} {platform.release()}",
     }  # fmt: skip
 
@@ -181,7 +195,13 @@ def section(name: str, found: Mapping[str, Any]) -> str:
     at, asked, about = found["machine"], found["asked"], SECTIONS[name]
     rounds, latencies = (max(len(host[kind]) for host in found["hosts"].values()) for kind in ("throughput", "latency"))
     text = f"## {about.title}\n\n" + MACHINE.format(
-        date=at["date"], cores=at["cores"], cpu=at["cpu"], memory=at["memory GB"], system=at["system"], kafka=at["Kafka"]
+        date=at["date"],
+        code=f", commit {at['code']}" if at.get("code") else "",
+        cores=at["cores"],
+        cpu=at["cpu"],
+        memory=at["memory GB"],
+        system=at["system"],
+        kafka=at["Kafka"],
     )
     text += "\n" + about.work.format(events=asked["events"], keys=KEYS, partitions=asked["partitions"], rounds=rounds) + "\n"
     text += f"\n![Events per second, and per CPU second]({picture_of(name)})\n" + THROUGHPUT
