@@ -39,18 +39,19 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 @pytest.fixture(scope="module")
 def counted(broker: Secured, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What a worker said, at level debug, that has counted a day on it, signed in by a password that is sent as it is."""
+    """What workers said, at level debug, that have counted a day on it: half of it signed in by SCRAM, half by a password as it is."""
     folder = tmp_path_factory.mktemp("counted")
     assert said(folder, broker, OPERATOR, "topics").status == 0
-    published = said(folder, broker, PUBLISHER, "publish", file(folder, "events", *EVENTS), "--format", "events")
-    assert (published.status, published.err) == (0, [])
-    given = broker.environment(
-        WORKER, KARAR_CLOCK="event", KARAR_LOG_LEVEL="debug", KARAR_LOG="json",
-        KARAR_BROKER_SASL="plain", KARAR_BROKER_PASSWORD=PLAIN[WORKER], **SECRETS,
-    )  # fmt: skip
-    settings = Settings.read(given | PARTITIONS)
-    with working(folder, settings, **given):
-        pass
+    middle = len(EVENTS) // 2
+    for mechanism, passwords, events in (("scram-sha-512", PASSWORDS, EVENTS[:middle]), ("plain", PLAIN, EVENTS[middle:])):
+        published = said(folder, broker, PUBLISHER, "publish", file(folder, mechanism, *events), "--format", "events")
+        assert (published.status, published.err) == (0, [])
+        given = broker.environment(
+            WORKER, KARAR_CLOCK="event", KARAR_LOG_LEVEL="debug", KARAR_LOG="json",
+            KARAR_BROKER_SASL=mechanism, KARAR_BROKER_PASSWORD=passwords[WORKER], **SECRETS,
+        )  # fmt: skip
+        with working(folder, Settings.read(given | PARTITIONS), **given):
+            pass
     return (folder / "worker.log").read_text()
 
 
@@ -130,7 +131,7 @@ def test_what_has_been_counted_may_be_deleted(broker: Secured, counted: str) -> 
 
 def test_no_line_of_the_log_has_a_secret(counted: str) -> None:
     """Not even where everything is told: a password that is sent as it is, the token, the pepper."""
-    secrets = {PLAIN[WORKER], *SECRETS.values()}
+    secrets = {PASSWORDS[WORKER], PLAIN[WORKER], *SECRETS.values()}
 
     assert '"level": "debug"' in counted
     assert [line for line in counted.splitlines() if any(secret in line for secret in secrets)] == []

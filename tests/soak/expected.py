@@ -19,7 +19,7 @@ Totals = Counter[tuple[object, ...]]
 
 def expected(centre: Centre, number: int, now: int, rules: oracle.Rules = oracle.DEFAULTS) -> Totals:
     """What the oracle says of the events that were sent. Takes some time: to be called in a process of its own."""
-    return oracle.totals(oracle.facts(list(centre.events(number)), now, rules))
+    return oracle.totals(oracle.facts(list(centre.published(number)), now, rules))
 
 
 def net(texts: Iterable[str]) -> Totals:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
-from typing import Final
+from typing import Any, Final
 
-from schemas.events import Event
+from schemas.events import Answered, Ended, Event, MessageSent, Offered
 from streams.core.targets import DAY
 from streams.publishing import Parcel, home, parcel, sending
 from streams.settings import Settings
@@ -25,6 +25,10 @@ DAYS_AGO: Final = 40
 WEEK: Final = 7 * DAY
 MONDAY: Final = 4 * DAY  # 1 January 1970 was a Thursday
 KEYS: Final = 2_000
+CHAT: Final = 100
+"""How many events a chat of the regular customer has."""
+SECOND: Final = 1000
+MINUTE: Final = 60 * SECOND
 
 
 @dataclass
@@ -66,11 +70,20 @@ def monday(wall: float) -> int:
 
 @dataclass(frozen=True)
 class Centre:
-    """The simulated contact centre: its events are the same ones whenever they are asked for."""
+    """The simulated contact centre: its events are the same ones whenever they are asked for.
+
+    ``regular``: how many a customer has who never stops, and who is published besides.
+    """
 
     seed: int
     start: int
     expected: float
+    regular: int = 0
+
+    def published(self, number: int) -> Iterator[Event]:
+        """So many events, and those of the regular customer."""
+        yield from self.events(number)
+        yield from regular(self.start, self.regular)
 
     def events(self, number: int | None = None) -> Iterator[Event]:
         """In order of publication: disorder, late ones, duplicates, publishers' resets."""
@@ -84,7 +97,25 @@ class Centre:
 
     def newest(self, number: int) -> int:
         """The last instant (ms) of so many events."""
-        return max(event.at for event in self.events(number))
+        return max(event.at for event in self.published(number))
+
+
+def regular(start: int, number: int) -> Iterator[Event]:
+    """So many events of one customer from an instant (ms) on: chats of a hundred, five minutes between them."""
+    for n in range(number):
+        chat, place = divmod(n, CHAT)
+        told: dict[str, Any] = {
+            "id": f"regular-{n}", "source": "chats", "interaction_id": f"regular-{chat}", "channel": "chat", "queue": "billing",
+            "at": start + n * SECOND + chat * 5 * MINUTE, "identifiers": {"customer": "regular"},
+        }  # fmt: skip
+        if place == 0:
+            yield Offered(**told)
+        elif place == 1:
+            yield Answered(**told, representative="ada")
+        elif place < CHAT - 1:
+            yield MessageSent(**told, by="representative" if n % 2 else "customer")
+        else:
+            yield Ended(**told)
 
 
 def numbered(topic: str, seed: int) -> Iterator[Parcel]:

@@ -1,4 +1,4 @@
-"""Faults that need the whole core: rules that change in a rolling deployment, clocks that jump."""
+"""Faults that need the whole core: a customer without end, rules that change in a rolling deployment, clocks that jump."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,15 +16,16 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from streams.agents import LONGEST, LONGEST_LETTER
 from streams.connection import administrator
 from streams.core.targets import DAY
-from streams.publishing import Parcel, sending
+from streams.publishing import Parcel, home, parcel, sending
 from streams.settings import Settings
+from streams.topics import INPUTS
 from tests import oracle
 from tests.soak.catalogue.kafka import FaultyKafka
 from tests.soak.catalogue.memory import Memory
 from tests.soak.catalogue.report import Row
 from tests.soak.core import WholeCore, moments_of
 from tests.soak.expected import differences, without_names
-from tests.soak.load import Load, monday
+from tests.soak.load import Load, monday, regular
 from tests.soak.run import Plan, Soak, around, told
 from tests.soak.scraper import Scraper
 from tests.soak.watch import Watch
@@ -44,6 +45,7 @@ SECONDS_EACH: Final = 30
 """What one time takes, about: so the simulated centre is as large as its events are many."""
 SIZES: Final = (LONGEST + 1, LONGEST_LETTER, LONGEST_LETTER + 1, 10_000_000)
 LARGEST: Final = 12_000_000
+AT_ONCE: Final = 5_000
 AHEAD: Final = 50 * MINUTE
 TOO_FAR_AHEAD: Final = 30 * HOUR
 
@@ -52,7 +54,7 @@ TOO_FAR_AHEAD: Final = 30 * HOUR
 class CoreFault:
     """A fault with a name. ``long`` and ``short`` say how often; ``clock`` is the workers' while there is load.
 
-    Its first event is so many ``days_ago``; 0: long enough ago for any number of them. ``in_ci``: as in Fault.
+    Its first event is so many ``days_ago``; 0: long enough ago for any number of them. ``in_ci``, ``grows_mb``: as in Fault.
     """
 
     name: str
@@ -62,6 +64,7 @@ class CoreFault:
     clock: str = "event"
     days_ago: int = 0
     in_ci: bool = True
+    grows_mb: int = 64
 
 
 class Core(WholeCore):
@@ -171,11 +174,14 @@ async def perform_whole(fault: CoreFault, kafka: FaultyKafka, folder: Path, seed
             await workers.end_all()
         finally:
             workers.forget()
+        if memory.growth_mb > fault.grows_mb:
+            soak.tell("a worker grew", f"by {memory.growth_mb} MB", wrong=True)
         told(soak)
     wrong = differences(subject.found, without_names(subject.expected, subject.overflowed))
     watch = soak.watch
     return Row(
-        fault.name, scene.how_often, soak.sent, moments_of(subject.expected), moments_of(subject.found), subject.repeated, len(wrong),
+        fault.name, scene.how_often, soak.sent + subject.centre.regular, moments_of(subject.expected), moments_of(subject.found),
+        subject.repeated, len(wrong),
         watch.largest_fall, watch.served_twice, subject.unbalanced or 0, scene.ready_seconds, str(memory), details=soak.rows,
         problems=soak.problems,
     )  # fmt: skip
@@ -282,8 +288,26 @@ async def large_records(scene: CoreScene) -> None:
     scene.how_often = f"{scene.buried} of {min(SIZES) >> 20} to {max(SIZES) >> 20} MiB"
 
 
+async def hot_customer(scene: CoreScene) -> None:
+    """One customer chats without end, among the others, as fast as it can be sent."""
+    subject = scene.subject
+    subject.centre = replace(subject.centre, regular=scene.times * AT_ONCE)
+    for worker in scene.all:
+        scene.soak.workers.start(worker)
+    topics = {name: subject.settings.topic(name) for name in INPUTS}
+    async with scene.load():
+        await scene.recovered()
+        async with sending(subject.settings.broker, topics.values()) as sender:
+            for event in regular(subject.centre.start, subject.centre.regular):
+                await sender.put(parcel(event, topics[home(event)]))
+            await sender.flush()
+        await scene.recovered()
+    scene.how_often = f"{subject.centre.regular:,} of one customer"
+
+
 FAULTS: Final = (
+    CoreFault(name="hot_customer", script=hot_customer, long=20, short=2),
     CoreFault(name="large_records", script=large_records, long=10, short=1, in_ci=False),
     CoreFault(name="rolling_rules", script=rolling_rules, long=6, short=1),
-    CoreFault(name="clock_jumps", script=clock_jumps, long=8, short=2, in_ci=False, clock="wall", days_ago=8),
+    CoreFault(name="clock_jumps", script=clock_jumps, long=8, short=2, clock="wall", days_ago=8),
 )
