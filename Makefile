@@ -14,7 +14,7 @@ as_deployed := $(if $(compiler),PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/comp
 missing = $(if $(wildcard $(1)),,$(error $@: $(2)))
 is_python_311 = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 
-.PHONY: help venv demo test lint bench bench-flat bench-hour bench-rebalance bench-peers compiled shuffles ops-test soak schemas dashboards mutation constraints audit-dependencies sbom jars clean
+.PHONY: help venv demo test lint bench bench-core bench-flat bench-hour bench-rebalance compiled shuffles ops-test soak schemas dashboards mutation constraints audit-dependencies sbom jars clean
 
 help: ## list what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "%-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ lint: $(STAMP) ## ruff, mypy --strict, the published schemas and the dashboard a
 	@$(if $(wildcard streams/cli.py),$(BIN)/karar schemas --check,echo "karar schemas --check is left out: streams/cli.py does not exist yet")
 	@$(BIN)/python -m deploy.grafana.dashboard --check
 
-bench: $(STAMP) $(if $(compiler),build/compiled/.installed) ## measure: the core alone, a scrape, and on real Kafka throughput, latency, memory, recovery (ARGS="--parts latency")
+bench-core: $(STAMP) $(if $(compiler),build/compiled/.installed) ## measure: the core alone, a scrape, and on real Kafka throughput, latency, memory, recovery (ARGS="--parts latency")
 	@$(BIN)/python -m tests.bench.core --profile
 	@$(as_deployed) $(BIN)/python -m tests.bench.core
 	@$(BIN)/python -m tests.bench.exposition
@@ -47,7 +47,7 @@ bench-hour: $(STAMP) $(if $(compiler),build/compiled/.installed) ## 10^6 open ch
 bench-rebalance: $(STAMP) $(if $(compiler),build/compiled/.installed) ## how long shards stand still that stay where they are, while a worker joins and leaves (about 3 minutes)
 	@$(as_deployed) $(BIN)/python -m tests.bench.rebalance $(ARGS)
 
-bench-peers: $(STAMP) build/peers/.installed $(if $(compiler),build/compiled/.installed) ## the engine, and the whole core, against other stream processors on real Kafka: RESULTS.md (about 90 minutes; ARGS="--workload whole --rounds 1 --events 30000")
+bench: $(STAMP) build/peers/.installed $(if $(compiler),build/compiled/.installed) ## the engine, and the whole core, against other stream processors on real Kafka: RESULTS.md (about two hours; ARGS="--workload whole --rounds 1 --events 30000")
 	@$(as_deployed) $(BIN)/python -m tests.bench.against $(ARGS)
 
 shuffles: $(STAMP) ## the oracle against 200 orders of arrival of each set of events (about 15 minutes)
@@ -94,7 +94,7 @@ sbom: $(STAMP) ## a CycloneDX bill of materials of .venv: all that Karar is buil
 	@echo "sbom: $(SBOM)"
 
 # Only whoever pins needs jgo's command line: it is no dependency, and gets a Maven repository of its own.
-jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker`, and of Kafka Streams for `make bench-peers` (KAFKA=4.3.1)
+jars: $(STAMP) ## pin the jars of Apache Kafka for `karar broker`, and of Kafka Streams for `make bench` (KAFKA=4.3.1)
 	@set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	pin() { \
 		$(BIN)/uv tool run --no-config --from 'jgo[cli]==3.2.0' jgo --ignore-config --resolver python --repo-cache "$$folder/repository" \

@@ -114,14 +114,18 @@ def test_the_whole_core_stands_beside_the_engine_with_what_karar_serves(tmp_path
     karar = host("Karar", "exactly once", row, latency=seen | {"served p50": 0.15, "served p99": 0.25})
     other = host("Other", "none", row | {"events": 10, "rate": 50.0}, latency=seen)
     parts = {"machine": at, "asked": {"events": 100, "partitions": 8}, "left out": {}}
+    steady = [{"asked": 10_000} | seen | {"rate": 9_999.0, "served p50": 0.15, "served p99": 0.25}]
     engine = parts | {"hosts": {"Karar · exactly once · memory": host("Karar", "exactly once", row)}}
     written({"engine": engine}, tmp_path)
-    found = found_before(tmp_path) | {"whole": parts | {"hosts": {"Karar · exactly once · memory": karar, "Other · none · memory": other}}}
+    found = found_before(tmp_path) | {
+        "whole": parts | {"steady": steady, "hosts": {"Karar · exactly once · memory": karar, "Other · none · memory": other}}
+    }
     written(found, tmp_path)
     lines = (tmp_path / "RESULTS.md").read_text("utf-8").splitlines()
     assert [line for line in lines if line.startswith("## ")] == [f"## {SECTIONS[name].title}" for name in ("engine", "whole")]
     assert "| Karar · exactly once · memory | 50 | 100 | 200 | 1.00 | 0.0 | 150 | 250 |" in lines, lines
     assert "| Other · none · memory | 50 | 100 | 200 | 1.00 | 0.0 | – | – |" in lines
+    assert "| 10,000 | 9,999 | 100 | 200 | 1.00 | 0.0 | 150 | 250 |" in lines
     assert "| Other · none · memory (10 events) | 50 | 0.50 | – | 200 | 1.00 | – | 50 | – | 9 customers |" in lines
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"results-engine.svg", "results-whole.svg"}
 

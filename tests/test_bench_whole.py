@@ -12,7 +12,8 @@ from streams.core.step import Output
 from streams.publishing import STRUCTURED
 from tests.bench.judged_whole import Truth, contacts_of, truth, truth_of, verdict, without_prefix
 from tests.bench.peers.whole import Core
-from tests.bench.week import MARK, Sent, repeated, topics_of, week
+from tests.bench.week import LOGS, MARK, Sent, logs, repeated, topics_of, week
+from tests.shared import real_or_skip
 
 EVENTS = 3_000
 
@@ -87,6 +88,21 @@ def test_the_week_is_repeated_for_other_customers(once: list[Sent]) -> None:
     people = {tuple(sorted(x.identifiers.items())) for x in decoded(sent) if x.identifiers}
     first_people = {names for names in people if all(value.endswith(".0") for _, value in names)}
     assert len(people) == 2 * len(first_people) > 100
+
+
+def test_real_logs_are_repeated_alike() -> None:
+    """Each of their events is one to the codec; whoever takes them one at a time comes to what slices come to."""
+    for name, *_ in LOGS:
+        real_or_skip(name)
+    found = logs()
+    sent = list(repeated(found[:EVENTS], 2 * EVENTS))
+    assert [one.at for one in found] == sorted(one.at for one in found)
+    assert len(found) > 15_000
+    assert len(decoded(sent)) == 2 * EVENTS
+    ought = truth(found[:EVENTS], 2 * EVENTS)
+    _, states, told = hosted(sent)
+    assert verdict(states, told, ought).wrong == ()
+    assert len(ought.customers) > 1_000
 
 
 def decoded(sent: list[Sent]) -> list[Event]:

@@ -1,9 +1,9 @@
-"""`make bench-peers`: Karar against other stream processors, all with the same events, on one real Kafka, on one machine.
+"""`make bench`: Karar against other stream processors, all with the same events, on one real Kafka, on one machine.
 
-Two workloads: its engine with small events, and its whole core, which is the same in every host. Hosts take turns, round after round,
-each with fresh topics. Broker, host and, where latency is measured, the load share the cores: read the ratios. `RESULTS.md`,
-`results.json` and pictures are written after each round, so that whoever stops it has what was measured; what `results.json` has of
-the other workload stays.
+Three workloads: its engine with small events, and its whole core, which is the same in every host, on a simulated week and on real logs.
+Hosts take turns, round after round, each with fresh topics. Broker, host and, where latency is measured, the load share the cores: read
+the ratios. `RESULTS.md`, `results.json` and pictures are written after each round, so that whoever stops it has what was measured; what
+`results.json` has of other workloads stays.
 """
 
 import os
@@ -19,13 +19,17 @@ from rich.console import Console
 from streams.broker import BrokerError
 from streams.broker.kafka import Broker
 from tests.bench import engine, headline
-from tests.bench.contenders import PARTITIONS, WHOLE_PARTITIONS, Contender, engine_hosts, name_of, whole_hosts
+from tests.bench.contenders import KARAR, PARTITIONS, WHOLE_PARTITIONS, Contender, engine_hosts, name_of, whole_hosts
 from tests.bench.processes import ROOT
 from tests.bench.results import found_before, machine, written
+from tests.bench.week import MADE
 from tests.bench.whole import Whole
+from tests.shared import SHARED
 
 Turn = Callable[[Contender, Broker, str, Path, int], dict[str, Any]]
 Paced = Callable[[Contender, Broker, str, Path, float, float], dict[str, float]]
+STEADY = (10_000, 1_000)
+"""Events a second at which Karar's latency is measured besides: a large installation's, and one that idles."""
 console = Console(width=150, highlight=False)
 
 
@@ -43,11 +47,15 @@ class Workload(NamedTuple):
 def workloads(asked: str) -> list[Workload]:
     """What was asked for."""
     found = []
-    if asked in {"engine", "both"}:
+    if asked in {"engine", "all"}:
         found.append(Workload("engine", PARTITIONS, *engine_hosts(), engine.throughput, engine.latency))
-    if asked in {"whole", "both"}:
-        whole = Whole()
-        found.append(Workload("whole", WHOLE_PARTITIONS, *whole_hosts(), whole.throughput, whole.latency))
+    for name in MADE:
+        if asked in {name, "all"}:
+            whole = Whole(name)
+            if whole.once:
+                found.append(Workload(name, WHOLE_PARTITIONS, *whole_hosts(), whole.throughput, whole.latency))
+            else:
+                console.print(f"{name}: left out, no real logs in {SHARED}; KARAR_SHARED names another folder")
     return found
 
 
@@ -75,6 +83,7 @@ def measured(of: Workload, given: Namespace, broker: Broker, every: dict[str, An
     told = {"events": given.events, "rounds": given.rounds, "latency rounds": given.latency_rounds, "seconds": given.seconds}
     found = every[of.name] = {
         "machine": machine() | {"Kafka": broker.version}, "asked": told | {"partitions": of.partitions}, "left out": of.left_out,
+        "steady": [],
         "hosts": {
             name_of(one): {
                 "host": one.name, "guarantee": one.guarantee, "store": one.store, "settings": dict(one.settings),
@@ -101,12 +110,18 @@ def measured(of: Workload, given: Namespace, broker: Broker, every: dict[str, An
                 row = guarded(name_of(one), lambda: of.latency(one, broker, run, given.folder, rate, given.seconds))  # noqa: B023
                 kept["latency"].append(row)
         written(every, given.into)
+    for one in (one for one in hosts if one.name == KARAR and given.latency_rounds):
+        for rate in STEADY:
+            run = f"{of.name[0]}s{os.getpid()}-{rate}x"
+            row = guarded(f"{KARAR}, {rate:,} a second", lambda: of.latency(one, broker, run, given.folder, rate, given.seconds))  # noqa: B023
+            found["steady"].append({"asked": rate} | row)
+        written(every, given.into)
 
 
 def main() -> None:
     """Lets all hosts take turns, and writes what came of it."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--workload", choices=("engine", "whole", "both"), default="both")
+    parser.add_argument("--workload", choices=("engine", *MADE, "all"), default="all")
     parser.add_argument("--events", type=int, default=1_000_000, help="a slow host gets a part of them, Kafka Streams twice as many")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--latency-rounds", type=int, default=2)

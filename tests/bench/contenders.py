@@ -17,6 +17,7 @@ from streams.engine import folding
 from streams.settings import mirror
 from tests.bench.peers.kafka_streams import prepare
 from tests.bench.processes import PATH, PYTHON, ROOT
+from tests.bench.telling import made_of
 from tests.bench.workers import settings_of
 
 PEERS: Final = ROOT / "build/peers/venv/bin/python"
@@ -58,11 +59,6 @@ def karar(broker: str, run: str) -> Command:
 def peer(module: str, *arguments: object, broker: str, run: str) -> Command:
     """A host in the environment of the peers."""
     return [str(PEERS), "-m", f"tests.bench.peers.{module}", broker, run, *map(str, arguments)], {"PYTHONPATH": str(ROOT)}
-
-
-def made_of(file: str) -> str:
-    """Whether a module is compiled."""
-    return "as it stands" if file.endswith(".py") else "compiled"
 
 
 def python_contenders() -> Iterator[tuple[Contender, str]]:

@@ -1,4 +1,4 @@
-"""`make bench`: the whole core on one core of this machine: decode, both folds, facts, encode, over a simulated week.
+"""`make bench-core`: the whole core on one core of this machine: decode, both folds, facts, encode, over a simulated week.
 
 Prints events per CPU-second (median of some runs), how the time divides, and the profile's top ten.
 """

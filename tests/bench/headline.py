@@ -10,13 +10,14 @@ from statistics import median
 from typing import Any, Final
 
 from tests.bench.processes import ROOT
-from tests.bench.results import KARAR, SECTIONS, column, table
+from tests.bench.results import KARAR, column, table
 
 BEGIN: Final = "<!-- from results.json: python -m tests.bench.headline -->\n"
 END: Final = "<!-- end -->\n"
 OURS: Final = KARAR.partition(" ·")[0]
 TEN: Final = 10
 STRONGEST_FIRST: Final = ("exactly once", "at least once")
+WORKLOADS: Final = ("engine", "whole")
 HEADS: Final = ("", "guarantee", "small state: events/s", "Karar is", "whole core: events/s", "Karar is")
 
 
@@ -42,13 +43,13 @@ def cells(found: Mapping[str, tuple[str, float]], name: str) -> Sequence[str]:
 
 def headline(every: Mapping[str, Any]) -> str:
     """The table."""
-    found = {name: strongest(every[name]) for name in SECTIONS if name in every}
+    found = {name: strongest(every[name]) for name in WORKLOADS if name in every}
     guarantees = {name: guarantee for hosts in reversed(found.values()) for name, (guarantee, _) in hosts.items()}
     order = sorted(guarantees, key=lambda name: [-found[work].get(name, ("", 0.0))[1] for work in found])
 
     def rows() -> Iterator[Sequence[str]]:
         for name in order:
-            yield name, guarantees[name], *(cell for work in SECTIONS for cell in cells(found.get(work, {}), name))
+            yield name, guarantees[name], *(cell for work in WORKLOADS for cell in cells(found.get(work, {}), name))
 
     return table(HEADS, rows())
 

@@ -1,4 +1,4 @@
-"""`make bench`, with real Kafka: throughput of the engine beside its prototype, latency, memory and recovery.
+"""`make bench-core`, with real Kafka: throughput of the engine beside its prototype, latency, memory and recovery.
 
 Everything runs on this machine: broker, load and host share its cores, so read the ratios; hosts take turns within one run.
 """
@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--parts", default="engine,latency,memory")
     parser.add_argument("--engine-events", type=int, default=400_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rates", default="5000,500")
+    parser.add_argument("--rates", default="10000,1000")
     parser.add_argument("--workers", default="1,2", help="of the latency")
     parser.add_argument("--partitions", type=int, default=8, help="of the latency")
     parser.add_argument("--seconds", type=float, default=30)

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -36,6 +36,10 @@ class Section(NamedTuple):
     latency: str
 
 
+CORE_BASES: Final = {"Karar": KARAR, "the loop": "The core alone, one loop · none · memory"}
+CORE_LATENCY: Final = """\
+A customer more, every 50 ms, in a queue of their own: from the event's hand-over to the producer until the record of their chain is
+there for who reads what has been committed. *Served*: until they are counted at Karar's `/metrics`, asked 20 times a second."""
 SECTIONS: Final = {
     "engine": Section(
         "Karar's engine against other stream processors",
@@ -64,10 +68,17 @@ What the others are spared: timers (their clock is the newest event), the ledger
 steps, and gone with the process), serving it, three source topics (they read one), events that belong to another partition, dead
 letters, alerts to anybody. The loop without Kafka has all timers, keeps its states and ledgers in memory, and makes the events that
 it reads on the way.""",
-        {"Karar": KARAR, "the loop": "The core alone, one loop · none · memory"},
+        CORE_BASES,
+        CORE_LATENCY,
+    ),
+    "logs": Section(
+        "The same core on real logs",
         """\
-A customer more, every 50 ms, in a queue of their own: from the event's hand-over to the producer until the record of their chain is
-there for who reads what has been committed. *Served*: until they are counted at Karar's `/metrics`, asked 20 times a second.""",
+**The work.** {events:,} events of two real logs, repeated for other customers: two months of a call centre's activities in 2010, and
+lines of an Asterisk queue log of the same year, 15 thousand events in order of time. Partitions: {partitions}; rounds by turns: {rounds};
+all else is as above. Most of these customers come back to a case within days, few wait, and nobody is transferred.""",
+        CORE_BASES,
+        CORE_LATENCY,
     ),
 }
 MACHINE: Final = """\
@@ -86,6 +97,9 @@ LATENCY: Final = """
 
 {what} At half of each host's own median throughput, after 20 s of warm-up. Load and reader share the cores, too.
 Rounds: {rounds}; median (min–max).
+"""
+STEADY: Final = """
+Karar at steady rates, the same way:
 """
 
 
@@ -167,21 +181,36 @@ def throughput_rows(found: Mapping[str, Any], bases: Mapping[str, str]) -> Itera
         )  # fmt: skip
 
 
-def has_served(found: Mapping[str, Any]) -> bool:
-    """Whether a host was asked what it serves."""
-    return any(SERVED[0] in row for host in found["hosts"].values() for row in host["latency"])
+def has_served(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether somebody was asked what it serves."""
+    return any(SERVED[0] in row for row in rows)
 
 
-def latency_rows(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
-    """A row for each host with an output."""
-    for name, host in fastest_first(found):
-        rows = host["latency"]
-        if rows:
-            yield (
-                name, spread(column(rows, "rate")), spread(column(rows, "p50"), scale=1e3), spread(column(rows, "p99"), scale=1e3),
-                spread(column(rows, "cores used"), digits=2), spread(column(rows, "missing"), scale=100, digits=1),
-                *(spread(column(rows, name), scale=1e3) for name in SERVED if has_served(found)),
-            )  # fmt: skip
+def latency_heads(first: str, *, served: bool) -> list[str]:
+    """The heads of a table of latencies."""
+    return [first, "events/s sent", "p50 ms", "p99 ms", "cores used", "never seen, %", *(f"{head} ms" for head in SERVED if served)]
+
+
+def latency_cells(rows: Sequence[Mapping[str, Any]], *, served: bool) -> Iterator[str]:
+    """Medians of some rounds."""
+    yield spread(column(rows, "rate"))
+    yield from (spread(column(rows, name), scale=1e3) for name in ("p50", "p99"))
+    yield spread(column(rows, "cores used"), digits=2)
+    yield spread(column(rows, "missing"), scale=100, digits=1)
+    yield from (spread(column(rows, name), scale=1e3) for name in SERVED if served)
+
+
+def latency_tables(found: Mapping[str, Any], what: str) -> Iterator[str]:
+    """What is visible when: at half of what each host with an output can do, and of Karar at what was asked."""
+    timed = [(name, host["latency"]) for name, host in fastest_first(found) if host["latency"]]
+    served = has_served(row for _, rows in timed for row in rows)
+    if timed:
+        rounds = max(len(rows) for _, rows in timed)
+        cells = ((name, *latency_cells(rows, served=served)) for name, rows in timed)
+        yield LATENCY.format(what=what, rounds=rounds) + "\n" + table(latency_heads("host", served=served), cells)
+    if steady := found.get("steady"):
+        cells = ((f"{row['asked']:,}", *latency_cells([row], served=served)) for row in steady)
+        yield STEADY + "\n" + table(latency_heads("asked, events/s", served=served), cells)
 
 
 def settings_rows(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
@@ -193,7 +222,7 @@ def settings_rows(found: Mapping[str, Any]) -> Iterator[Sequence[str]]:
 def section(name: str, found: Mapping[str, Any]) -> str:
     """What RESULTS.md says of one workload."""
     at, asked, about = found["machine"], found["asked"], SECTIONS[name]
-    rounds, latencies = (max(len(host[kind]) for host in found["hosts"].values()) for kind in ("throughput", "latency"))
+    rounds = max(len(host["throughput"]) for host in found["hosts"].values())
     text = f"## {about.title}\n\n" + MACHINE.format(
         date=at["date"],
         code=f", commit {at['code']}" if at.get("code") else "",
@@ -208,17 +237,14 @@ def section(name: str, found: Mapping[str, Any]) -> str:
     shares = [f"× {base}" for base in about.bases]
     heads = ["host", "events/s", *shares, "per CPU-second", *shares, "peak MB", "changelog B/event", "right"]
     text += "\n" + table(heads, throughput_rows(found, about.bases))
-    if latencies:
-        heads = ["host", "events/s sent", "p50 ms", "p99 ms", "cores used", "never seen, %"]
-        heads += [f"{head} ms" for head in SERVED if has_served(found)]
-        text += LATENCY.format(what=about.latency, rounds=latencies) + "\n" + table(heads, latency_rows(found))
+    text += "".join(latency_tables(found, about.latency))
     text += "\n### Settings and versions\n\n" + table(["host", "settings", "versions"], settings_rows(found), "---")
     return text + "".join(f"\nLeft out: {who}: {why}\n" for who, why in found["left out"].items())
 
 
 def page(every: Mapping[str, Any]) -> str:
     """RESULTS.md."""
-    head = "# Karar against other stream processors\n\nWritten by `make bench-peers`; every number is in `results.json`.\n"
+    head = "# Karar against other stream processors\n\nWritten by `make bench`; every number is in `results.json`.\n"
     return "\n".join([head, *(section(name, every[name]) for name in SECTIONS if name in every)])
 
 

@@ -20,6 +20,11 @@ def tell(**figures: float) -> None:
     sys.stdout.flush()
 
 
+def made_of(file: str) -> str:
+    """Whether a module is compiled."""
+    return "as it stands" if file.endswith(".py") else "compiled"
+
+
 def tell_settings(settings: Mapping[str, Any], *packages: str) -> None:
     """The first line: what a host was set to, and the versions of what it is made of."""
     told = {"settings": dict(settings), "versions": {name: version(name) for name in packages} | {"python": sys.version.split()[0]}}

@@ -1,4 +1,4 @@
-"""The whole workload: the same core in every host, on a week repeated; a turn of a host, and what is visible of it when."""
+"""The whole core in every host, on a week or on real logs repeated; a turn of a host, and what is visible of it when."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from tests.bench.judged import changelogs, on_disk, removed
 from tests.bench.judged_whole import Truth, judged, truth
 from tests.bench.processes import Host, paced, running
 from tests.bench.visible import WARM_SECONDS, customers
-from tests.bench.week import Sent, parcels, publish, repeated, topics_of, week
+from tests.bench.week import MADE, Sent, parcels, publish, repeated, topics_of
 from tests.bench.workers import ready, seen, settings_of
 
 FEWEST = 30_000
@@ -22,8 +22,13 @@ READY_SECONDS = 60
 
 
 @contextmanager
-def started(one: Contender, broker: Broker, run: str, folder: Path, sent: Iterable[Sent], events: int) -> Iterator[tuple[Host, int]]:
-    """A host on fresh topics with these events, and the port of its web server, if it is Karar's; both go with the block."""
+def started(
+    one: Contender, broker: Broker, run: str, folder: Path, sent: Iterable[Sent], **more: str,
+) -> Iterator[tuple[Host, int]]:  # fmt: skip
+    """A host on fresh topics with these events, and the port of its web server, if it is Karar's; both go with the block.
+
+    ``more`` is what the bare loop is told of the events, which it makes itself.
+    """
     settings = Settings.read(settings_of(broker.address, run, 0))
     command, environment = one.start(broker.address, run)
     scratch = folder / run
@@ -31,7 +36,7 @@ def started(one: Contender, broker: Broker, run: str, folder: Path, sent: Iterab
     try:
         if one.has_output:
             asyncio.run(publish(settings, sent, as_one=one.name != KARAR))
-        with running(command, environment | {"EVENTS": str(events)}, scratch / "host.log") as host:
+        with running(command, environment | more, scratch / "host.log") as host:
             yield host, int(environment.get("KARAR_WEB_PORT", 0))
     finally:
         asyncio.run(removed(broker.address, run))
@@ -52,16 +57,16 @@ def wait_until_ready(port: int) -> None:
 
 
 class Whole:
-    """The week, and what the bare loop makes of it."""
+    """The events of a workload, and what the bare loop makes of them."""
 
-    def __init__(self) -> None:
-        self.week = week()
+    def __init__(self, name: str) -> None:
+        self.name, self.once = name, MADE[name]()
         self.truths: dict[int, Truth] = {}
 
     def truth(self, events: int) -> Truth:
         """What must come of so many events."""
         if events not in self.truths:
-            self.truths[events] = truth(self.week, events)
+            self.truths[events] = truth(self.once, events)
         return self.truths[events]
 
     def throughput(self, one: Contender, broker: Broker, run: str, folder: Path, asked: int) -> dict[str, Any]:
@@ -69,7 +74,7 @@ class Whole:
         events = max(int(asked * one.share), min(asked, FEWEST))
         row: dict[str, Any] = {"events": events}
         ought = self.truth(events)
-        with started(one, broker, run, folder, repeated(self.week, events), events) as (host, port):
+        with started(one, broker, run, folder, repeated(self.once, events), EVENTS=str(events), OF=self.name) as (host, port):
             figures = seen(port) if port else host.figures()
             row["rate"], row["thrift"] = paced(figures, lambda told: told["events"] >= events and not told["left"], host.cpu)
             row |= {"peak MB": host.peak()} | host.about
@@ -85,13 +90,13 @@ class Whole:
 
     def latency(self, one: Contender, broker: Broker, run: str, folder: Path, rate: float, seconds: float) -> dict[str, float]:
         """From produce to visible at a rate."""
-        with started(one, broker, run, folder, (), 0) as (host, port):
+        with started(one, broker, run, folder, ()) as (host, port):
             if port:
                 wait_until_ready(port)
             else:
                 next(host.figures())  # whoever has told anything runs; what is slow to join is warm-up
             host.drain()
-            load = list(repeated(self.week, int(rate * (WARM_SECONDS + seconds))))
+            load = list(repeated(self.once, int(rate * (WARM_SECONDS + seconds))))
             topics = topics_of(run, as_one=one.name != KARAR)
             timed = zip((one.at for one in load), parcels(load, topics), strict=True)
             used, since = host.cpu(), time.monotonic()

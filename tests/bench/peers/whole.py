@@ -11,12 +11,14 @@ from typing import Any, Final, NamedTuple
 
 from schemas.sources import open_source
 from streams.agents import AssembleStage, StitchStage
+from streams.core import stitch
 from streams.core.assemble import INTERACTIONS
 from streams.core.identity import Identity
 from streams.core.step import Output
 from streams.core.targets import Rules
 from streams.engine.ledger import Ledger
 from streams.metrics import other
+from tests.bench.telling import made_of
 
 EVENTS: Final = "events"
 SLICE: Final = 500
@@ -26,7 +28,9 @@ TOLD: Final = ("moments", "chains", "alerts", "dead-letters")
 SNAPSHOTS: Final = "recovery"
 """The folder, where a host was started, that it keeps its states in if it does so in no changelog."""
 
-SETTINGS: Final = {"clock": "newest event", "timers": "none", "ledger": f"in memory, booked every {SLICE} steps"}
+SETTINGS: Final = {
+    "core": made_of(stitch.__file__), "clock": "newest event", "timers": "none", "ledger": f"in memory, booked every {SLICE} steps",
+}  # fmt: skip
 
 
 @dataclass(slots=True)

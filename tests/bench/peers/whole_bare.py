@@ -1,6 +1,6 @@
 """The limit of the core: the same events through the same core in one loop, without Kafka, in slices, with all that time alone changes.
 
-What it reads it makes from the week on the way, a hundredth of its time. When it is told to end it leaves its states in a file.
+What it reads it makes on the way, a hundredth of its time. When it is told to end it leaves its states in a file.
 """
 
 import gc
@@ -14,12 +14,13 @@ from msgspec import msgpack
 
 from schemas.codec import decode
 from schemas.events import Event
+from streams.core import stitch
 from streams.core.identity import Identity
 from streams.core.targets import Rules
 from streams.publishing import STRUCTURED
 from streams.replay import SLICE, Replay
-from tests.bench.telling import tell_settings, telling_beside
-from tests.bench.week import Sent, repeated, week
+from tests.bench.telling import made_of, tell_settings, telling_beside
+from tests.bench.week import MADE, Sent, repeated
 
 PARTITIONS = 8
 FILE = "states.msgpack"
@@ -47,14 +48,15 @@ def states(replay: Replay) -> dict[bytes, bytes]:
     return {key: value for shard in (*replay.assemble, *replay.stitch) for key, value in shard.state.items()}
 
 
-def main(events: int) -> None:
+def main(of: str, events: int) -> None:
     """Runs through, and waits to be ended."""
-    tell_settings({"slice": SLICE, "partitions": PARTITIONS, "timers": "all", "garbage collector": "off"}, "msgspec")
+    told = {"core": made_of(stitch.__file__), "slice": SLICE, "partitions": PARTITIONS, "timers": "all", "garbage collector": "off"}
+    tell_settings(told, "msgspec")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    once, replay, done, left = week(), empty(), 0, 1
+    once, replay, done, left = MADE[of](), empty(), 0, 1
     gc.collect()
     gc.freeze()
-    gc.disable()  # as in a worker, which asks it twice a minute
+    gc.disable()  # as in a worker, which asks it every ten minutes
     telling_beside(lambda: {"events": done, "left": left})
     for part in slices(repeated(once, events)):
         take(replay, part)
@@ -66,4 +68,4 @@ def main(events: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(os.environ["EVENTS"]))
+    main(os.environ["OF"], int(os.environ["EVENTS"]))
