@@ -364,6 +364,34 @@ async def test_a_log_that_is_cut_while_it_is_read_refuses_its_shard(world: World
     await world.engine.gone("in", 0)
 
 
+async def test_an_output_may_have_more_partitions_than_are_written_to(world: World) -> None:
+    """As `karar topics --check` says: keys go to as many as they always did."""
+    await world.opened(0)
+    await world.engine.put_away()
+    world.cluster.create("out", 3)
+    await world.opened(0)
+    await world.give(1)
+
+    assert (world.engine.refused, world.served()) == ({}, {"count-0": 1})
+
+
+async def test_a_shard_that_is_refused_when_it_is_taken_up_again_is_served_no_more(world: World) -> None:
+    """What it had does not rise any more, and whoever waits in it would wait for ever; its producer ends."""
+    await world.opened(0)
+    await world.give(1)
+    shard = world.engine.shards["count", 0]
+    await world.engine.put_away()
+    world.cluster.create("out", 0)
+    world.join()
+    world.assign(0)
+    await until(lambda: bool(world.engine.refused))
+    world.time.at = world.engine.lease.settled()
+
+    assert world.engine.refused == {("count", 0): "count-0: out has 0 partitions, not 1; `karar topics --check` says more"}
+    assert (world.served(), world.engine.away, world.engine.ready()) == ({}, {}, False)
+    await until(lambda: shard.writer.running is None)
+
+
 async def test_a_topic_made_anew_while_it_is_read_refuses_its_shard(world: World) -> None:
     """Also where it has more records by then than were counted of the former."""
     await world.opened(0)

@@ -189,13 +189,18 @@ class Engine:
         losses = self.lease.known
         if slot in self.away:
             shard = self.away[slot]
-            if await reopen_shard(shard):
-                shard.closing = shard.paused = False
+            try:
+                ours = await reopen_shard(shard)
+            except Refused:
                 self.away.pop(slot, None)
+                await let_go(shard)
+                raise
+            self.away.pop(slot, None)
+            if ours:
+                shard.closing = shard.paused = False
                 if losses != shard.losses:
                     shard.losses, shard.served_from = losses, self.lease.settled()
                 return shard
-            self.away.pop(slot, None)
             await let_go(shard)
         spec = self.specs[slot[0]]
         shard = self.opening[slot] = Shard(spec, slot[1], self.kafka, self.group, self.meters, self.clock)
@@ -302,11 +307,11 @@ class Engine:
         shard.wake.clear()
         await self.look(shard)
         await shard.keep_time()
-        if self.is_ending() or not shard.has_work():
-            return not (shard.closing or self.is_ending())
+        if self.leaving or not shard.has_work():
+            return not (shard.closing or self.leaving)
         await shard.rest(self.pace.seconds(len(self.shards)))
         async with self.permits:
-            if self.is_ending():
+            if self.leaving:
                 return False
             await shard.commit()
         if shard.paused and shard.has_room and not shard.closing:
@@ -329,10 +334,6 @@ class Engine:
         """Whether the stage before this one, as far as it is here, has committed all that was there when it opened."""
         before = [slot for slot in self.mine or () if slot[0] == spec.after and slot not in self.refused]
         return all(slot in self.shards and self.shards[slot].has_committed_all() for slot in before)
-
-    def is_ending(self) -> bool:
-        """Whether the process is on its way out: nothing may be applied or committed any more."""
-        return self.leaving
 
     def leave(self, why: str) -> None:
         """Ends the process: it starts again from what has committed. The group is told, if that takes no time."""

@@ -42,7 +42,7 @@ async def open_shard(shard: Shard) -> None:
 async def reopen_shard(shard: Shard) -> bool:
     """Takes a shard up again that this process had before; False if somebody else has had it meanwhile, so that it must be read anew.
 
-    Refused where a topic is another one now. Whoever is cut short here has moved the epoch and compared nothing: he is not asked again.
+    Refused where a topic that is written to has too few partitions by now. Whoever is cut short here has moved the epoch and compared nothing: he is not asked again.
     """
     if not shard.trusted:
         return False
@@ -55,12 +55,12 @@ async def reopen_shard(shard: Shard) -> bool:
 
 
 async def described(shard: Shard, client: AIOKafkaClient) -> dict[str, Topic]:
-    """The sources as the broker knows them. Raises Refused where a topic that is written to has not as many partitions as keys go to."""
+    """The sources as the broker knows them. Raises Refused where a topic that is written to has fewer partitions than keys go to."""
     spec = shard.spec
     written = {topic: spec.outputs[name] for name, topic in spec.topics.items()}
     known = await describe(client, [*spec.sources, *written])
     for topic, expected in written.items():
-        if known[topic].partitions != expected:
+        if known[topic].partitions < expected:
             raise Refused(
                 f"{shard.name}: {topic} has {known[topic].partitions} partitions, not {expected}; `karar topics --check` says more"
             )
