@@ -12,10 +12,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.connection import administrator
-from streams.engine.engine import Engine, Progress, let_go
+from streams.engine.engine import Engine, Progress
 from streams.engine.host import KararApp, build
 from streams.engine.kafka import Kafka
 from streams.engine.ledger import Ledger
+from streams.engine.opening import let_go
 from streams.engine.shard import Shard
 from streams.engine.spec import Spec
 from streams.settings import Settings

@@ -70,6 +70,19 @@ def test_a_birth_is_counted_from_when_0_was_first_served() -> None:
     assert not owner.ledger.ripe(1_000)
 
 
+def test_a_birth_is_counted_from_when_a_shard_is_served() -> None:
+    """A new owner may take longer to open than a birth lasts, and is silent at first: his 0 must be seen, too."""
+    first = Owner()
+    first.commit(booking(), now=100)
+    second = Owner(first.log, now=101)
+    second.ledger.seen_from(140)
+    second.commit(now=140 + BIRTH - 0.001)
+    assert served(second.ledger) == {CALLS: {"": (0, 0)}}
+    second.commit(now=140 + BIRTH)
+
+    assert served(second.ledger) == {CALLS: {"": (1, 0)}}
+
+
 def test_a_new_slot_of_a_series_that_is_shown_is_shown_at_once() -> None:
     """Buckets of one histogram are one series: another of them is no birth."""
     owner = Owner()

@@ -1,6 +1,7 @@
 """The engine: which shards are here, what of them is served when, what is read again, and when the process leaves instead."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from streams.engine import engine as engine_module
 from streams.engine import opening as opening_module
 from streams.engine import shard as shard_module
+from streams.engine.ledger import Ledger
 from streams.engine.shard import Shard
 from streams.engine.slices import Slice
 from streams.engine.watch import gauge
@@ -253,6 +255,26 @@ async def test_a_shard_that_was_taken_over_is_served_when_every_former_owner_is_
     world.time.at = world.engine.lease.settled()
 
     assert world.served() == {"count-0": 0}
+
+
+async def test_a_series_is_born_no_sooner_than_its_shard_is_served(exits: list[int]) -> None:
+    """A new owner is silent until every former one is: until then nobody can have seen a 0."""
+    world = World(in_memory(**{"in": 2, "state": 2, "out": 1, "dead": 1}), spec(ledger=lambda: Ledger(str, birth=30)))
+    await world.opened(0)
+    await world.give(1)
+    await world.engine.put_away()
+    world.cluster.fence("group-count-0")
+    began = time.monotonic()
+    world.join()
+    world.assign(0)
+    await until(world.engine.ready)
+    ledger = world.engine.shards["count", 0].ledger
+    silent = world.engine.lease.settled() - world.time.at
+
+    assert list(ledger.born) == ["events_counted"]
+    assert ledger.born["events_counted"] >= began + silent > began + 2
+    await world.engine.put_away()
+    assert exits == []
 
 
 async def test_a_shard_is_served_through_a_rebalance_for_a_short_grace(world: World) -> None:

@@ -17,7 +17,7 @@ from streams.engine.kafka import Kafka
 from streams.engine.lease import Lease
 from streams.engine.ledger import Served
 from streams.engine.meters import Meters
-from streams.engine.opening import open_shard, recheck, reopen_shard
+from streams.engine.opening import let_go, open_shard, recheck, reopen_shard
 from streams.engine.pace import Pace
 from streams.engine.shard import Shard
 from streams.engine.slices import Slice
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 START_AGAIN: Final = 70
 LEAVE_SECONDS: Final = 1.5
-GOODBYE_SECONDS: Final = 5
 CLOSE_SECONDS: Final = 20
 COMMITS_AT_ONCE: Final = 6
 OPENINGS_AT_ONCE: Final = 4
@@ -77,13 +76,6 @@ class Progress(NamedTuple):
     of: int
     behind_seconds: float
     position: Mapping[str, int]
-
-
-async def let_go(shard: Shard) -> None:
-    """Closes what is somebody else's now."""
-    with suppress(Exception):
-        async with asyncio.timeout(GOODBYE_SECONDS):
-            await shard.writer.stop()
 
 
 class Engine:
@@ -211,6 +203,7 @@ class Engine:
             raise
         self.meters.recovery.labels(*map(str, slot)).set(shard.opened_in)
         shard.losses, shard.served_from = losses, self.lease.settled()
+        shard.ledger.seen_from(time.monotonic() + max(0.0, shard.served_from - self.lease.clock()))
         self.opening.pop(slot, None)
         return shard
 
@@ -307,11 +300,11 @@ class Engine:
         shard.wake.clear()
         await self.look(shard)
         await shard.keep_time()
-        if self.leaving or not shard.has_work():
-            return not (shard.closing or self.leaving)
+        if self.is_ending() or not shard.has_work():
+            return not (shard.closing or self.is_ending())
         await shard.rest(self.pace.seconds(len(self.shards)))
         async with self.permits:
-            if self.leaving:
+            if self.is_ending():
                 return False
             await shard.commit()
         if shard.paused and shard.has_room and not shard.closing:
@@ -334,6 +327,10 @@ class Engine:
         """Whether the stage before this one, as far as it is here, has committed all that was there when it opened."""
         before = [slot for slot in self.mine or () if slot[0] == spec.after and slot not in self.refused]
         return all(slot in self.shards and self.shards[slot].has_committed_all() for slot in before)
+
+    def is_ending(self) -> bool:
+        """Whether the process is on its way out, which may change while one waits: nothing may be applied or committed any more."""
+        return self.leaving
 
     def leave(self, why: str) -> None:
         """Ends the process: it starts again from what has committed. The group is told, if that takes no time."""

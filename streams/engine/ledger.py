@@ -148,6 +148,10 @@ class Ledger:
         """Serves what was loaded: all of it has committed."""
         self.publish([(place, a.total, a.retracted, a.shown) for place, a in self.amounts.items()], clock)
 
+    def seen_from(self, clock: float) -> None:
+        """Nobody can have been served anything before this instant: what is not shown yet is born then."""
+        self.born = dict.fromkeys(self.born, clock)
+
     def load(self, key: bytes, value: bytes) -> None:
         """Takes one record back (recovery)."""
         if key.startswith(ALIAS):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from contextlib import suppress
 from itertools import islice
 from typing import Final
 
@@ -22,6 +23,7 @@ PIECE: Final = 200
 LOOK: Final = 2_000
 """Values that are looked at, or counted anew (`PIECE`), before somebody else has his turn."""
 START_SECONDS: Final = 60
+GOODBYE_SECONDS: Final = 5
 
 
 async def open_shard(shard: Shard) -> None:
@@ -42,7 +44,8 @@ async def open_shard(shard: Shard) -> None:
 async def reopen_shard(shard: Shard) -> bool:
     """Takes a shard up again that this process had before; False if somebody else has had it meanwhile, so that it must be read anew.
 
-    Refused where a topic that is written to has too few partitions by now. Whoever is cut short here has moved the epoch and compared nothing: he is not asked again.
+    Refused where a topic that is written to has too few partitions by now. Whoever is cut short here has moved the epoch and compared
+    nothing: he is not asked again.
     """
     if not shard.trusted:
         return False
@@ -52,6 +55,13 @@ async def reopen_shard(shard: Shard) -> bool:
         topics = await described(shard, shard.writer.producer.client)
     shard.trusted = shard.writer.identity == (pid, epoch + 1) and topics == shard.topics
     return shard.trusted
+
+
+async def let_go(shard: Shard) -> None:
+    """Closes what is somebody else's now."""
+    with suppress(Exception):
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            await shard.writer.stop()
 
 
 async def described(shard: Shard, client: AIOKafkaClient) -> dict[str, Topic]:
