@@ -30,11 +30,17 @@ worker.STOP_SECONDS = 0.6
 worker.START_SECONDS = 0.2
 worker.END_SECONDS = 1.0
 worker.LEAVE_SECONDS = {leave}
+{before}
 ENGINE = Engine([spec()], memory(), "group")
 sys.exit(asyncio.run(worker.run(App(), ENGINE)))
 """
 WAITING = "time.sleep(60)  # as mode's ServiceThread.stop does while its thread waits for this loop"
 HIDING = "with __import__('contextlib').suppress(asyncio.CancelledError): await asyncio.sleep(60)"
+FAILING = """
+async def watch(engine):
+    raise RuntimeError("no gauge")
+worker.watch = watch
+"""
 GOING_ON = "threading.Thread(target=time.sleep, args=(60,)).start()  # as the consumer's thread does while Kafka is away"
 
 
@@ -77,12 +83,20 @@ def test_a_stop_that_comes_to_its_end_just_in_time_leaves_no_more_for_threads() 
     assert time.monotonic() - float(done.stdout) < 3
 
 
+def test_a_worker_whose_watchdog_has_failed_leaves() -> None:
+    """Nobody would notice that it stands still."""
+    done = run("pass", before=FAILING)
+
+    assert done.returncode == 70
+    assert b"watch has failed: RuntimeError('no gauge')" in done.stderr
+
+
 def ended(stop: str, start: str = "pass") -> int:
     """The status of a worker that is ended by SIGTERM, and does this to stop, and this to start."""
     return run(stop, start).returncode
 
 
-def run(stop: str, start: str = "pass", leave: float = 0.2) -> subprocess.CompletedProcess[bytes]:
+def run(stop: str, start: str = "pass", leave: float = 0.2, before: str = "") -> subprocess.CompletedProcess[bytes]:
     """That worker when it has ended; it said when it was told to."""
-    program = WORKER.format(start=start, stop=stop, leave=leave)
-    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=30, stdout=subprocess.PIPE)
+    program = WORKER.format(start=start, stop=stop, leave=leave, before=before)
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=30, capture_output=True)

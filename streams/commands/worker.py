@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
@@ -141,7 +142,9 @@ async def run(app: KararApp, engine: Engine) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    background = [asyncio.create_task(watch(engine)), asyncio.create_task(listen(engine)), asyncio.create_task(collect(engine))]
+    background = [asyncio.create_task(one(engine), name=one.__name__) for one in (watch, listen, collect)]
+    for task in background:
+        task.add_done_callback(partial(missed, engine))
     waiting = asyncio.create_task(asked.wait())
     starting = asyncio.create_task(app.start())
     try:
@@ -175,6 +178,12 @@ async def run(app: KararApp, engine: Engine) -> int:
     backstop.cancel()
     ending_within(max(0.0, min(LEAVE_SECONDS, deadline - time.monotonic())), status)
     return status
+
+
+def missed(engine: Engine, task: asyncio.Task[None]) -> None:
+    """Leaves where a task of the background has failed: a worker that nobody watches any more may stand still for ever."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        engine.leave(f"{task.get_name()} has failed: {error!r}")
 
 
 async def stop(app: KararApp, starting: asyncio.Task[Any]) -> None:
