@@ -1,13 +1,13 @@
 """How many series some events would make, before a worker makes them: by family and label, and what is beyond the limit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from streams.core.series import LONGEST_WAIT, TABLE, Series, parted
-from streams.engine.ledger import LIMIT, Ledger
-from streams.metrics import PREFIX, other
+from streams.engine.ledger import LIMIT, Ledger, has_place
+from streams.metrics import PREFIX, Names, other
 from streams.replay import Replay
 
 UNLIMITED: Final = 1 << 60
@@ -54,7 +54,7 @@ class Growth(Struct, frozen=True, kw_only=True):
 def growth(replay: Replay, events: int, limit: int = LIMIT) -> Growth:
     """What a replay without a limit has come to, as it would be served with one."""
     ledgers = list(replay.ledgers.values())
-    families = sorted(grown(ledgers, limit), key=lambda family: (-family.served, family.name))
+    families = sorted(grown(ledgers, limit, Names(replay.rules)), key=lambda family: (-family.served, family.name))
     served = sum(family.served for family in families)
     return Growth(
         events=events, shards=len(ledgers), limit=limit, bytes_per_series=SERIES_BYTES, families=families, served=served,
@@ -63,7 +63,7 @@ def growth(replay: Replay, events: int, limit: int = LIMIT) -> Growth:
     )  # fmt: skip
 
 
-def grown(ledgers: Sequence[Ledger], limit: int) -> Iterator[Family]:
+def grown(ledgers: Sequence[Ledger], limit: int, names: Names) -> Iterator[Family]:
     """The families that have any series."""
     found: dict[str, list[list[str]]] = {}
     for place, ledger in enumerate(ledgers):
@@ -72,20 +72,28 @@ def grown(ledgers: Sequence[Ledger], limit: int) -> Iterator[Family]:
     for family in TABLE:
         each = found.get(WAITING if family.name == LONGEST_WAIT else family.name)
         if each is not None:
-            yield one(family, each, limit)
+            yield one(family, [parting(series, limit, names) for series in each])
 
 
-def one(family: Series, each: Sequence[Sequence[str]], limit: int) -> Family:
-    """A family, of which every shard has these series, in the order in which they came."""
-    late = [series for found in each for series in found[limit:]]
-    kept = sum(min(len(found), limit) + len({other(series) for series in found[limit:]} - set(found[:limit])) for found in each)
-    labels = [parted(series)[1:] for found in each for series in found]
+def parting(found: Iterable[str], limit: int, names: Names) -> tuple[list[str], list[str]]:
+    """The series of a shard in the order in which they came, and those of them that are past the limit."""
+    kept, late = list[str](), list[str]()
+    for series in found:
+        (kept if has_place(len(kept), limit, names.free(series)) else late).append(series)
+    return kept, late
+
+
+def one(family: Series, each: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Family:
+    """A family, of which every shard keeps some series, and others not."""
+    late = [series for _, beyond in each for series in beyond]
+    kept = sum(len(own) + len({other(series) for series in beyond} - set(own)) for own, beyond in each)
+    labels = [parted(series)[1:] for found in each for part in found for series in part]
     return Family(
         name=PREFIX + family.name,
         series=len(labels),
-        largest=max(map(len, each)),
+        largest=max(len(own) + len(beyond) for own, beyond in each),
         beyond=len(late),
-        shards_beyond=sum(len(found) > limit for found in each),
+        shards_beyond=sum(bool(beyond) for _, beyond in each),
         examples=[dict(zip(family.labels, parted(series)[1:], strict=True)) for series in dict.fromkeys(late)][:EXAMPLES],
         values={label: len({values[place] for values in labels}) for place, label in enumerate(family.labels)},
         served=kept * lines_of(family),

@@ -5,11 +5,12 @@ from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from streams.core.series import SERIES, joined, parted
+from streams.core.series import SERIES, TABLE, joined, parted
 from streams.core.targets import KINDS, Rules
 
 PREFIX: Final = "karar_"
 OTHER: Final = "other"
+NOBODY: Final = frozenset({"", "none", "unknown"})
 OPEN_LABELS: Final = frozenset({"queue", "team", "from_team", "to_team", "need", "segment", "scope"})
 
 
@@ -18,6 +19,33 @@ def other(series: str) -> str:
     name, *values = parted(series)
     labels = SERIES[name].labels
     return joined((name, *(OTHER if label in OPEN_LABELS else v for label, v in zip(labels, values, strict=True))))
+
+
+class Names:
+    """The queues, teams and segments that a targets file names: their series come first (METRICS.md, Ledger habits)."""
+
+    def __init__(self, rules: Rules) -> None:
+        rows = [(row.queue, row.team) for row in rules.targets] + [(row.queue, row.team) for row in rules.objectives]
+        queues = {*rules.queues, *(queue for queue, _ in rows)} - {""}
+        teams = {*rules.representatives.values(), *map(rules.queue_team, queues), *(team for _, team in rows)} - {""}
+        self.known = {
+            "queue": frozenset(queues), "team": frozenset(teams), "from_team": frozenset(teams), "to_team": frozenset(teams),
+            "segment": frozenset(row.segment for row in rules.targets) - {""},
+        }  # fmt: skip
+
+    def free(self, series: str) -> int:
+        """How many places of its family a series leaves to others: none if all its names are known, else one for each that is."""
+        name, *values = parted(series)
+        if name not in SERIES:
+            return 0
+        theirs = [(self.known.get(label, frozenset()), value) for label, value in zip(SERIES[name].labels, values, strict=True)
+                  if label in OPEN_LABELS - {"scope"}]  # fmt: skip
+        return max((len(names) for names, _ in theirs), default=0) if any(value not in names | NOBODY for names, value in theirs) else 0
+
+    def zeros(self) -> list[str]:
+        """The series that are served before anything happened: counters with one label, for each of its names."""
+        counters = [(each.name, self.known.get(each.labels[0], ())) for each in TABLE if each.kind == "counter" and len(each.labels) == 1]
+        return [joined((name, value)) for name, values in counters for value in sorted(values)]
 
 
 def scaled(amount: int, scale: int) -> float:

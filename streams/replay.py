@@ -20,7 +20,7 @@ from streams.core.targets import KEPT, Rules
 from streams.engine.ledger import LIMIT, Ledger
 from streams.engine.stage import Place
 from streams.exposition import exposition
-from streams.metrics import other
+from streams.metrics import Names, other
 
 SLICE: Final = 500
 
@@ -35,11 +35,12 @@ class Step(Protocol):
 class Shard:
     """One partition of one stage: encoded state by key, due times, and its books."""
 
-    def __init__(self, step: Step, limit: int = LIMIT) -> None:
-        self.step = step
+    def __init__(self, step: Step, ledger: Ledger) -> None:
+        self.step, self.ledger = step, ledger
         self.state: dict[bytes, bytes] = {}
         self.due: list[tuple[int, bytes]] = []
-        self.ledger, self.journal, self.archive = Ledger(other, limit), Journal(), Journal()
+        self.journal, self.archive = Journal(), Journal()
+        ledger.introduce()
 
     def run(self, key: bytes, records: Sequence[Any], now: int, *, ripe: bool = False) -> Change:
         """One step, and its state stored. A key that was found `ripe` has no entry among the due ones any more."""
@@ -110,8 +111,9 @@ class Replay:
         self.rules = rules
         self.assembles = [Assemble(identity, kept) for _ in range(partitions)]
         self.stitches = [Stitch(rules, kept, tells=tell is not None) for _ in range(partitions)]
-        self.assemble = [Shard(stage.step) for stage in self.assembles]
-        self.stitch = [Shard(stage.step, limit) for stage in self.stitches]
+        names = Names(rules)
+        self.assemble = [Shard(stage.step, Ledger(other)) for stage in self.assembles]
+        self.stitch = [Shard(stage.step, Ledger(other, limit, names.zeros(), free=names.free)) for stage in self.stitches]
         self.ledgers = {f"stitch-{n}": shard.ledger for n, shard in enumerate(self.stitch)}
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.clock = clock

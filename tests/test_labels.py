@@ -21,11 +21,12 @@ from tests.story import call
 
 EVENTS: Final = list(simulate(seed=5, customers=300, days=2))
 SHARDS: Final = 3
+QUEUES: Final = sorted({event.queue for event in EVENTS if event.queue})
 
 
-def ended(limit: int) -> Replay:
+def ended(limit: int, rules: Rules | None = None) -> Replay:
     """All of it, and every chain closed."""
-    replay = Replay(Rules(), Identity(), SHARDS, FOREVER, limit=limit)
+    replay = Replay(rules or Rules(), Identity(), SHARDS, FOREVER, limit=limit)
     for part in replay.slices(EVENTS):
         replay.take(part)
     replay.finish()
@@ -43,10 +44,11 @@ def lines(replay: Replay, names: list[str]) -> Counter[str]:
     return found
 
 
+@pytest.mark.parametrize("rules", [Rules(), Rules(queues=dict.fromkeys(QUEUES[::2], "here") | {"nowhere": "there"})], ids=["", "named"])
 @pytest.mark.parametrize("limit", [1, 4, 20, 500])
-def test_what_is_told_is_what_would_be_served(limit: int) -> None:
+def test_what_is_told_is_what_would_be_served(limit: int, rules: Rules) -> None:
     """Line for line, under any limit: who is beyond it is one more series at most, and counted as a worker counts it."""
-    told, served = growth(ended(UNLIMITED), len(EVENTS), limit), ended(limit)
+    told, served = growth(ended(UNLIMITED, rules), len(EVENTS), limit), ended(limit, rules)
     by_name = {family.name: family for family in told.families if family.name != PREFIX + LONGEST_WAIT}
 
     assert {name: family.served for name, family in by_name.items()} == lines(served, list(by_name))

@@ -34,7 +34,9 @@ def other(series: str) -> str:
 
 def ledger(limit: int = LIMIT, *, named: Iterable[str] = ()) -> Ledger:
     """A ledger of nothing."""
-    return Ledger(other, limit, named)
+    made = Ledger(other, limit, named)
+    made.introduce()
+    return made
 
 
 def booking(series: str, added: int = 1, retracted: int = 0, slot: str = "") -> Booking:
@@ -194,6 +196,29 @@ def test_configured_names_come_first() -> None:
     book.book([booking("f\x1fA"), booking("f\x1fB"), booking("f\x1fZ")])
 
     assert book.net() == {("f\x1fA", ""): 1, ("f\x1fother", ""): 1, ("f\x1fZ", ""): 1}
+
+
+@pytest.mark.parametrize(("free", "own"), [(0, 4), (1, 3), (2, 2), (3, 2)])
+def test_the_last_places_are_left_to_configured_names(free: int, own: int) -> None:
+    """So that they come first although they are seen last; at most half of the places, and no more than there are."""
+    book = Ledger(other, 4, free=lambda series: 0 if "Z" in series else free)
+    book.book([booking(f"f{UNIT}{name}") for name in ("A", "B", "C", "D", "E", "Z1", "Z2", "Z3", "Z4")])
+    kept = [series for series, under in book.aliases.items() if series == under]
+
+    assert [series.partition(UNIT)[2] for series in kept] == [*"ABCD"[:own], *("Z1", "Z2", "Z3", "Z4")[: 4 - own]]
+
+
+def test_what_is_named_is_there_before_anything_was_booked() -> None:
+    """At 0, unless it was decided before that it is none of the series."""
+    book = ledger(named=["f\x1fA"])
+    assert {place: (a.total, a.retracted) for place, a in book.amounts.items()} == {("f\x1fA", ""): (0, 0)}
+    before, after = ledger(1), Ledger(other, 1, named=["f\x1fB"])
+    before.book([booking("f\x1fA"), booking("f\x1fB")])
+    for key, value in before.take()[0]:
+        after.load(key, value)
+    after.introduce()
+
+    assert after.amounts.keys() == {("f\x1fA", ""), ("f\x1fother", "")}
 
 
 def test_what_was_decided_never_changes() -> None:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from streams.core.identity import Identity
 from streams.core.series import SERIES, TABLE
 from streams.core.targets import Rules, parse
-from streams.engine.ledger import Ledger
+from streams.engine.ledger import LIMIT, Ledger
 from streams.exposition import exposition
 from streams.metrics import other
 from streams.replay import Replay
@@ -336,3 +336,29 @@ def test_no_target_is_served_twice(condition: str) -> None:
 def test_past_the_limit_open_labels_say_other(series: tuple[str, ...], substitute: tuple[str, ...]) -> None:
     """Past the limit the value is `other`; closed vocabularies stay."""
     assert other("\x1f".join(series)) == "\x1f".join(substitute)
+
+
+# -- Configured names --------------------------------------------------------------------------------------------------
+
+
+def test_a_configured_queue_has_its_name_however_many_others_came_before() -> None:
+    """Typing errors, generated names, a scan: they become `other`; the queue that somebody set a target for does not."""
+    rules = parse('[queues]\nsales = "shop"\n[[target]]\nkind = "wait"\nqueue = "orders"\nseconds = 30\n')
+    replay = Replay(rules, Identity())
+    names = [*(f"q{n}" for n in range(LIMIT + 20)), "orders", "sales"]
+    replay.take([x for n, name in enumerate(names) for x in call(f"c{n}").queued(n, name)])
+    found = samples(replay.metrics())
+    offered = {dict(labels)["queue"]: v for (name, labels), v in found.items() if name == "karar_contacts_offered_total"}
+
+    assert (offered["sales"], offered["orders"], offered["other"]) == (1, 1, 22)
+    assert len(offered) == LIMIT + 1
+    assert value(found, "karar_label_overflow_total", metric="karar_contacts_offered_total") == 22
+
+
+def test_a_configured_team_is_told_of_before_anything_happened() -> None:
+    """Zeros for configured single labels; pairs appear when they are seen."""
+    replay = Replay(parse('[queues]\nsales = "shop"\n[representatives]\nann = "repair"\n'), Identity())
+
+    found = samples(replay.metrics())
+
+    assert [value(found, "karar_ping_pongs_total", team=team) for team in ("repair", "shop")] == [0, 0]

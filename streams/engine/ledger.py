@@ -41,12 +41,13 @@ class Served:
 class Ledger:
     """Series by name and labels, each with its slots. ``substitute`` maps a series past the limit to its `other`.
 
-    ``birth`` in seconds; ``at_once`` says of which series the value is shown without one (what may fall needs none).
+    ``named`` are there before anything is booked; ``free`` says how many places of its family a series leaves to others, at most half of
+    them. ``birth`` in seconds; ``at_once`` says of which series the value is shown without one (what may fall needs none).
     """
 
     def __init__(
         self, substitute: Callable[[str], str], limit: int = LIMIT, named: Iterable[str] = (), *,
-        birth: float = 0, at_once: Callable[[str], bool] = lambda _: False,
+        free: Callable[[str], int] = lambda _: 0, birth: float = 0, at_once: Callable[[str], bool] = lambda _: False,
     ) -> None:  # fmt: skip
         self.amounts: dict[Place, Amounts] = {}
         self.served = Served()
@@ -58,9 +59,13 @@ class Ledger:
         self.overflow: dict[str, int] = {}
         self.changed: set[Place] = set()
         self.decided: list[str] = []
-        self.substitute, self.limit = substitute, limit
-        for series in named:
-            self.admit(series)
+        self.substitute, self.limit, self.named, self.free = substitute, limit, tuple(named), free
+
+    def introduce(self) -> None:
+        """Lets what is named be there, at 0, unless it is already; to be called once all was taken back."""
+        for series in self.named:
+            if series not in self.aliases:
+                self.at((series, ""))
 
     def admit(self, series: str) -> str:
         """The series that an amount is booked under: itself, or its substitute where the family is full."""
@@ -69,7 +74,7 @@ class Ledger:
             return known
         family = series.partition(SEPARATOR)[0]
         members = self.families.setdefault(family, set())
-        if len(members) < self.limit:
+        if has_place(len(members), self.limit, self.free(series)):
             members.add(series)
             self.aliases[series] = series
             return series
@@ -195,3 +200,8 @@ class Ledger:
     def net_live_all(self) -> dict[Place, int]:
         """What the live chains of every slot must add up to."""
         return {place: a.net - a.archived for place, a in self.amounts.items()}
+
+
+def has_place(members: int, limit: int, free: int) -> bool:
+    """Whether a family with so many members takes one more, who leaves so many places free."""
+    return members < limit - min(free, limit // 2)

@@ -108,6 +108,7 @@ async def load(shard: Shard, consumer: AIOKafkaConsumer) -> None:
         await prime(shard, consumer, source, first[source])
     shard.committed = dict(shard.positions)
     shard.ledger.publish_all(time.monotonic())
+    shard.ledger.introduce()
     shard.rules, anew = succeed(books.rules, shard.stage, shard.name)
     shard.pending.rules = books.rules is None or anew
     if anew:
