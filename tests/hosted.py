@@ -11,8 +11,10 @@ from streams.core.identity import Identity
 from streams.core.series import HELD, REFUSED, SENT, is_private
 from streams.core.step import Change, Output
 from streams.core.targets import Rules
+from streams.engine.ledger import Ledger
 from streams.engine.murmur import partition_of
 from streams.engine.stage import SHARED, Batch, Origin, Place, Stage
+from streams.metrics import other
 from streams.replay import Shard
 
 WALL: Final = 4_102_444_800_000  # 2100: no event of a test lies in the future
@@ -41,7 +43,7 @@ class Hosted:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.shard = Shard(stage.step)  # type: ignore[arg-type]  # a host knows the contract only
+        self.shard = Shard(stage.step, Ledger(other))  # type: ignore[arg-type]  # a host knows the contract only
         self.now = 0
         self.outputs: list[Output] = []
         self.counts: Counter[tuple[str, ...]] = Counter()
