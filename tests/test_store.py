@@ -1,11 +1,12 @@
 """The store: values by key, and which keys are due."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.store import NEVER, Store
+from streams.engine.store import AT_ONCE, MANY, NEVER, Store
 from tests.cluster import Stored
 
 
@@ -157,6 +158,27 @@ def test_who_waits_far_away_costs_no_instant_and_is_found_all_the_same() -> None
     assert ripe(keys, 900_000_000) == [b"a"]
     assert ripe(keys, 900_000_001) == [b"b"]
     assert (keys.next_due(), keys.entries) == (NEVER, 0)
+
+
+def test_few_of_those_that_are_stepped_at_once_stand_in_the_index() -> None:
+    """Of millions there is a hash each. Each is looked at once, whichever of them change, go or come meanwhile; then time goes on."""
+    keys = store(**{f"k{n}": b"500" for n in range(3 * MANY)})
+    keys.step_all(list(keys.values))
+    looked, most = list[bytes](), 0
+    while keys.next_due() == AT_ONCE:
+        for key in islice(keys.ripe(1), 7):
+            looked.append(key)
+            put(keys, key, b"600", ripe=True)
+        most = max(most, sum(due == AT_ONCE for due, _ in keys.near))
+        put(keys, b"k%d" % len(looked), None)
+        put(keys, b"new%d" % len(looked), b"500")
+
+    gone = {b"k%d" % n for n in range(3 * MANY)} - set(keys.values)
+    assert most <= MANY
+    assert len(looked) == len(set(looked))
+    assert set(looked) | gone == {b"k%d" % n for n in range(3 * MANY)}
+    assert {key for key in ripe(keys, 599) if key.startswith(b"new")} == {key for key in keys.values if key.startswith(b"new")}
+    assert set(ripe(keys, 600)) == set(looked) - gone
 
 
 def test_a_key_may_be_stepped_whatever_its_value_says() -> None:

@@ -14,6 +14,8 @@ AT_ONCE: Final = 0
 SPANS: Final = (28, 20, 12)
 """The index is in spans of 2 to these powers of milliseconds: three days, a quarter of an hour, four seconds. What is further off needs no
 instant of its own in memory, and few spans are there at a time (hierarchical timing wheels, Varghese and Lauck 1987)."""
+MANY: Final = 1_000
+"""So many keys that are to be stepped at once stand in the index; of all others there is a hash."""
 SPARE: Final = 1_000
 """Entries of the index that are outdated and still wait for their time: more than these, and as many as there are keys, are cleared."""
 
@@ -22,7 +24,8 @@ class Store:
     """Values stay encoded, so that memory is the size of the data and recovery a plain read. ``due_of`` reads a value's due time.
 
     ``near``: a heap of the keys of spans that have begun, by instant; ``far``: hashes of the keys of later spans, by their first instant
-    and power, which ``spans`` has in a heap: 8 bytes, and no key is kept for it.
+    and power, which ``spans`` has in a heap; ``anew``: hashes of keys that are to be stepped at once. A hash is 8 bytes, and no key is
+    kept for it.
     """
 
     def __init__(self, due_of: Callable[[bytes], int]) -> None:
@@ -31,6 +34,7 @@ class Store:
         self.near: list[tuple[int, bytes]] = []
         self.far: dict[tuple[int, int], array[int]] = {}
         self.spans: list[tuple[int, int]] = []
+        self.anew = array("q")
         self.begun, self.entries = 0, 0
 
     def load(self, records: Iterable[Record], own: dict[bytes, bytes], shared: set[bytes]) -> None:
@@ -65,12 +69,12 @@ class Store:
     def step_all(self, keys: Iterable[bytes]) -> None:
         """Lets these keys be ripe at once, and only these: their due times may be others than their values say."""
         self.clear()
-        for key in keys:
-            self.enter(AT_ONCE, key)
+        self.anew.extend(map(hash, keys))
+        self.entries = len(self.anew)
 
     def clear(self) -> None:
         """Forgets who is due when."""
-        self.near, self.far, self.spans, self.entries = [], {}, [], 0
+        self.near, self.far, self.spans, self.anew, self.entries = [], {}, [], array("q"), 0
 
     def enter(self, due: int, key: bytes) -> None:
         """Notes when a key is due."""
@@ -96,11 +100,13 @@ class Store:
             return
         if due != NEVER and (old is None or ripe or due < self.due_of(old)):
             self.enter(due, key)
-            if self.entries > 2 * len(self.values) + SPARE and not (self.near and self.near[0][0] == AT_ONCE):
+            if self.entries > 2 * len(self.values) + SPARE and self.next_due() != AT_ONCE:
                 self.index()
 
     def next_due(self) -> int:
         """An instant before which no key is ripe; never where none will be."""
+        if self.anew:
+            return AT_ONCE
         if self.near:
             return self.near[0][0]
         return self.spans[0][0] if self.spans else NEVER
@@ -111,6 +117,7 @@ class Store:
         while self.near and self.near[0][0] <= now:
             due, key = heappop(self.near)
             self.entries -= 1
+            self.go_on()
             value = self.values.get(key)
             if value is None:
                 continue
@@ -123,6 +130,7 @@ class Store:
     def begin(self, now: int) -> None:
         """Finds the instants of the keys whose span has begun."""
         self.begun = max(self.begun, now)
+        self.go_on()
         hashes: set[int] = set()
         while self.spans and self.spans[0][0] <= now:
             begun = self.far.pop(heappop(self.spans))
@@ -130,3 +138,13 @@ class Store:
             hashes.update(begun)
         if hashes:
             self.note(self.values.hashed(hashes))
+
+    def go_on(self) -> None:
+        """Finds some more of the keys that are to be stepped at once, when those that stood there have been."""
+        while self.anew and not (self.near and self.near[0][0] == AT_ONCE):
+            some = self.anew[-MANY:]
+            del self.anew[-MANY:]
+            self.entries -= len(some)
+            for key, _ in self.values.hashed(some):
+                if not key.startswith(SHARED):  # no two hashes are alike; if two were, this one is no customer's
+                    self.enter(AT_ONCE, key)
