@@ -59,6 +59,21 @@ def check(values: Values, expected: dict[bytes, bytes]) -> None:
     assert {number for number, there in enumerate(values.old.there) if not there} == set(values.old.free)
 
 
+@given(ROWS, ROWS)
+def test_a_changelog_may_be_read_into_values_that_are_not_empty(before: Rows, rows: Rows) -> None:
+    """What is young, or on a page already, has the newer value then."""
+    values, expected = small(), dict[bytes, bytes]()
+    for key, value in before:
+        values.put(key, values.get(key), value)
+        note(expected, key, value)
+    for key, value in rows:
+        values.load(key, value)
+        note(expected, key, value)
+    values.loaded()
+
+    check(values, expected)
+
+
 @given(MANY, ROWS, st.sampled_from((3, MOST)), READS)
 def test_it_is_a_dictionary(loaded: Rows, put: Rows, most: int, read: tuple[int, int]) -> None:
     """First a changelog with what it says twice and takes back, then what steps return."""

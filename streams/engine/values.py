@@ -79,14 +79,16 @@ class Values:
 
     def take(self, number: int, *, young: bool) -> None:
         """Takes so many keys that have been read, the first ones."""
-        records, rows = dict(islice(self.loading.items(), number)), list[Row]()
-        for key, value in records.items():
+        records, rows = list(islice(self.loading.items(), number)), list[Row]()
+        coming = {key for key, _ in records}
+        for key, value in records:
             del self.loading[key]
+            coming.remove(key)
             if key in self.young:
                 self.renew(key, value)
                 continue
-            # Whoever else leaves a page that is given up, and is among these, has a newer value.
-            rows += [row for row in self.old.remove(key, sure=False) if row[0] not in records]
+            # Whoever else leaves a page that is given up, and is still to come, has a newer value.
+            rows += [row for row in self.old.remove(key, sure=False) if row[0] not in coming]
             if value is None:
                 continue
             if young:
