@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from tests.shared import ROOT
+from tests.soak.catalogue import catalog
 from tests.soak.sabotage import SABOTAGES
 
 TEXT: Final = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
@@ -28,3 +29,10 @@ def test_every_sabotage_holds_a_promise() -> None:
     named = {name for row in TEXT.splitlines() if "sabotage" in row for name in re.findall(r"`(\w+)`", row.partition("sabotage")[2])}
 
     assert {sabotage.__name__ for sabotage in SABOTAGES} == {name for name in named if not name.startswith("test_")}
+
+
+def test_every_fault_of_the_catalogue_is_on_the_page() -> None:
+    """By its name, and no other is."""
+    rows = TEXT.partition("## Under which faults")[2].partition("The last time")[0]
+
+    assert set(re.findall(r"`(\w+)`", rows.partition("|---|---|")[2])) == catalog.ALL.keys()

@@ -395,8 +395,6 @@ async def test_a_former_owner_cannot_commit() -> None:
 
 async def test_a_commit_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Past it nobody knows: the worker leaves."""
-    import asyncio  # noqa: PLC0415 - only here
-
     monkeypatch.setattr(engine_shard, "COMMIT_SECONDS", 0.01)
     kafka = memory()
     shard = await opened(kafka)
