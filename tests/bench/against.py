@@ -21,7 +21,7 @@ from streams.broker.kafka import Broker
 from tests.bench import engine, headline
 from tests.bench.contenders import KARAR, PARTITIONS, WHOLE_PARTITIONS, Contender, engine_hosts, name_of, whole_hosts
 from tests.bench.processes import ROOT
-from tests.bench.results import found_before, machine, written
+from tests.bench.results import column, found_before, machine, written
 from tests.bench.week import MADE
 from tests.bench.whole import Whole
 from tests.shared import SHARED
@@ -29,7 +29,7 @@ from tests.shared import SHARED
 Turn = Callable[[Contender, Broker, str, Path, int], dict[str, Any]]
 Paced = Callable[[Contender, Broker, str, Path, float, float], dict[str, float]]
 STEADY = (10_000, 1_000)
-"""Events a second at which Karar's latency is measured besides: a large installation's, and one that idles."""
+"""Events a second at which Karar's latency is measured besides, where it can do more: a large installation's, and one that idles."""
 console = Console(width=150, highlight=False)
 
 
@@ -104,14 +104,15 @@ def measured(of: Workload, given: Namespace, broker: Broker, every: dict[str, An
     for number in range(given.latency_rounds):
         for one in turns([one for one in hosts if one.has_output], number):
             kept = found["hosts"][name_of(one)]
-            rates = [row["rate"] for row in kept["throughput"] if "rate" in row]
+            rates = column(kept["throughput"], "rate")
             if rates:
                 run, rate = f"{of.name[0]}l{os.getpid()}-{number}-{hosts.index(one)}x", median(rates) / 2
                 row = guarded(name_of(one), lambda: of.latency(one, broker, run, given.folder, rate, given.seconds))  # noqa: B023
                 kept["latency"].append(row)
         written(every, given.into)
     for one in (one for one in hosts if one.name == KARAR and given.latency_rounds):
-        for rate in STEADY:
+        rates = column(found["hosts"][name_of(one)]["throughput"], "rate")
+        for rate in [rate for rate in STEADY if rates and rate < median(rates)]:
             run = f"{of.name[0]}s{os.getpid()}-{rate}x"
             row = guarded(f"{KARAR}, {rate:,} a second", lambda: of.latency(one, broker, run, given.folder, rate, given.seconds))  # noqa: B023
             found["steady"].append({"asked": rate} | row)
