@@ -14,7 +14,7 @@ from streams.core.moments import MOMENTS
 from streams.core.public import CHAINS
 from streams.core.series import SERIES, parted
 from streams.core.step import DEAD_LETTERS
-from streams.core.targets import DAY
+from streams.core.targets import DAY, Rules
 from streams.engine.engine import Engine
 from streams.engine.folding import Row
 from streams.engine.host import KararApp, build
@@ -22,7 +22,7 @@ from streams.engine.ledger import Ledger
 from streams.engine.spec import Clock, Spec
 from streams.engine.watch import balance
 from streams.given import identity_of, settled_rules
-from streams.metrics import Names, other
+from streams.metrics import Configured, other
 from streams.settings import Settings
 from streams.topics import inputs
 
@@ -30,10 +30,10 @@ ASSEMBLE: Final = "assemble"
 STITCH: Final = "stitch"
 
 
-def ledger_of(settings: Settings, names: Names, *, zeros: bool = False) -> Ledger:
+def ledger_of(settings: Settings, rules: Rules) -> Ledger:
     """An empty ledger. What may fall needs no birth: nobody asks how much it has increased."""
-    named = names.zeros() if zeros else ()
-    return Ledger(other, named=named, free=names.free, birth=settings.birth_seconds, at_once=may_fall)
+    names = Configured(rules)
+    return Ledger(other, named=names.zeros(), free=names.free, birth=settings.birth_seconds, at_once=may_fall)
 
 
 def may_fall(series: str) -> bool:
@@ -56,7 +56,7 @@ def clock_of(settings: Settings) -> Clock:
 def specs(settings: Settings, hear: Callable[[Sequence[Row]], None] | None = None) -> tuple[Spec, Spec]:
     """The two stages of the flow. ``hear`` is told of alerts that have committed."""
     rules, identity, partitions = settled_rules(settings), identity_of(settings), settings.partitions
-    kept, names = settings.kept_days * DAY, Names(rules)
+    kept = settings.kept_days * DAY
     read, forward = inputs(settings), settings.topic("assemble.forward")
 
     def adapters() -> Mapping[str, Source]:
@@ -71,7 +71,7 @@ def specs(settings: Settings, hear: Callable[[Sequence[Row]], None] | None = Non
         changelog=settings.topic("assemble.state"),
         partitions=partitions,
         make=lambda n: AssembleStage(identity, adapters(), partition=n, partitions=partitions, forward=forward, kept=kept),
-        ledger=lambda: ledger_of(settings, names),
+        ledger=lambda: Ledger(other),
         topics={INTERACTIONS: settings.topic("interactions"), FORWARD: forward, DEAD_LETTERS: settings.topic("dead-letters")},
         outputs=outputs(INTERACTIONS, FORWARD, DEAD_LETTERS),
         feeds=frozenset({INTERACTIONS}),
@@ -82,7 +82,7 @@ def specs(settings: Settings, hear: Callable[[Sequence[Row]], None] | None = Non
         changelog=settings.topic("stitch.state"),
         partitions=partitions,
         make=lambda _: StitchStage(rules, kept),
-        ledger=lambda: ledger_of(settings, names, zeros=True),
+        ledger=lambda: ledger_of(settings, rules),
         topics={name: settings.topic(name) for name in (MOMENTS, CHAINS, ALERTS, DEAD_LETTERS)},
         outputs=outputs(MOMENTS, CHAINS, ALERTS, DEAD_LETTERS),
         aligned=frozenset({ALERTS}),

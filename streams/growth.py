@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from streams.core.series import LONGEST_WAIT, TABLE, Series, parted
 from streams.engine.ledger import LIMIT, Ledger, has_place
-from streams.metrics import PREFIX, Names, other
+from streams.metrics import PREFIX, Configured, other
 from streams.replay import Replay
 
 UNLIMITED: Final = 1 << 60
@@ -54,7 +54,7 @@ class Growth(Struct, frozen=True, kw_only=True):
 def growth(replay: Replay, events: int, limit: int = LIMIT) -> Growth:
     """What a replay without a limit has come to, as it would be served with one."""
     ledgers = list(replay.ledgers.values())
-    families = sorted(grown(ledgers, limit, Names(replay.rules)), key=lambda family: (-family.served, family.name))
+    families = sorted(grown(ledgers, limit, Configured(replay.rules)), key=lambda family: (-family.served, family.name))
     served = sum(family.served for family in families)
     return Growth(
         events=events, shards=len(ledgers), limit=limit, bytes_per_series=SERIES_BYTES, families=families, served=served,
@@ -63,7 +63,7 @@ def growth(replay: Replay, events: int, limit: int = LIMIT) -> Growth:
     )  # fmt: skip
 
 
-def grown(ledgers: Sequence[Ledger], limit: int, names: Names) -> Iterator[Family]:
+def grown(ledgers: Sequence[Ledger], limit: int, names: Configured) -> Iterator[Family]:
     """The families that have any series."""
     found: dict[str, list[list[str]]] = {}
     for place, ledger in enumerate(ledgers):
@@ -75,7 +75,7 @@ def grown(ledgers: Sequence[Ledger], limit: int, names: Names) -> Iterator[Famil
             yield one(family, [parting(series, limit, names) for series in each])
 
 
-def parting(found: Iterable[str], limit: int, names: Names) -> tuple[list[str], list[str]]:
+def parting(found: Iterable[str], limit: int, names: Configured) -> tuple[list[str], list[str]]:
     """The series of a shard in the order in which they came, and those of them that are past the limit."""
     kept, late = list[str](), list[str]()
     for series in found:

@@ -1,6 +1,7 @@
 """What is served beside the table of series: names, the substitute past the label limit, units, what is expected."""
 
 from collections.abc import Iterable
+from math import prod
 from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -21,7 +22,7 @@ def other(series: str) -> str:
     return joined((name, *(OTHER if label in OPEN_LABELS else v for label, v in zip(labels, values, strict=True))))
 
 
-class Names:
+class Configured:
     """The queues, teams and segments that a targets file names: their series come first (METRICS.md, Ledger habits)."""
 
     def __init__(self, rules: Rules) -> None:
@@ -34,16 +35,23 @@ class Names:
         }  # fmt: skip
 
     def free(self, series: str) -> int:
-        """How many places of its family a series leaves to others: none if all its names are known, else one for each that is."""
+        """How many places of its family a series leaves to others: none if all its names are known, else some for each that is.
+
+        A name has as many series as its other labels have values: a place is kept for two channels, and four values of any other.
+        """
         name, *values = parted(series)
         if name not in SERIES:
             return 0
-        theirs = [(self.known.get(label, frozenset()), value) for label, value in zip(SERIES[name].labels, values, strict=True)
+        labels = SERIES[name].labels
+        theirs = [(self.known.get(label, frozenset()), value) for label, value in zip(labels, values, strict=True)
                   if label in OPEN_LABELS - {"scope"}]  # fmt: skip
-        return max((len(names) for names, _ in theirs), default=0) if any(value not in names | NOBODY for names, value in theirs) else 0
+        if all(value in names | NOBODY for names, value in theirs):
+            return 0
+        series_of_a_name = prod(2 if label == "channel" else 4 for label in labels if label not in OPEN_LABELS)
+        return series_of_a_name * max(len(names) for names, _ in theirs)
 
     def zeros(self) -> list[str]:
-        """The series that are served before anything happened: counters with one label, for each of its names."""
+        """The series that are served before anything happened: counters with no label but a name (`ping_pongs_total`), for each of them."""
         counters = [(each.name, self.known.get(each.labels[0], ())) for each in TABLE if each.kind == "counter" and len(each.labels) == 1]
         return [joined((name, value)) for name, values in counters for value in sorted(values)]
 

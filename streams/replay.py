@@ -20,7 +20,7 @@ from streams.core.targets import KEPT, Rules
 from streams.engine.ledger import LIMIT, Ledger
 from streams.engine.stage import Place
 from streams.exposition import exposition
-from streams.metrics import Names, other
+from streams.metrics import Configured, other
 
 SLICE: Final = 500
 
@@ -111,7 +111,7 @@ class Replay:
         self.rules = rules
         self.assembles = [Assemble(identity, kept) for _ in range(partitions)]
         self.stitches = [Stitch(rules, kept, tells=tell is not None) for _ in range(partitions)]
-        names = Names(rules)
+        names = Configured(rules)
         self.assemble = [Shard(stage.step, Ledger(other)) for stage in self.assembles]
         self.stitch = [Shard(stage.step, Ledger(other, limit, names.zeros(), free=names.free)) for stage in self.stitches]
         self.ledgers = {f"stitch-{n}": shard.ledger for n, shard in enumerate(self.stitch)}

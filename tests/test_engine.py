@@ -63,6 +63,9 @@ async def test_a_shard_needs_its_partition_of_every_source(exits: list[int]) -> 
     assert [(p.name, p.state) for p in world.engine.progress()] == [("count-0", "catching up"), ("count-1", "refused")]
     assert world.engine.refused["count", 1].startswith("count-1: partition 1 of also is not assigned here; ")
     await world.engine.put_away()
+    world.engine.assigned(world.fetching, {("in", 0)})
+    world.engine.lease.confirmed(world.time.at)
+    assert (set(world.engine.refused), world.engine.away, world.engine.served()) == ({("count", 0)}, {}, {})
     assert exits == []
 
 
@@ -273,6 +276,16 @@ async def test_a_series_is_born_no_sooner_than_its_shard_is_served(exits: list[i
 
     assert list(ledger.born) == ["events_counted"]
     assert ledger.born["events_counted"] >= began + silent > began + 2
+    ledger.publish([(("new", ""), 1, 0, False)], began)
+    assert ledger.born["new"] == ledger.born["events_counted"]
+    await world.expelled()
+    world.time.at += 60
+    world.engine.lease.known = world.engine.lease.losses
+    world.engine.lease.answered(world.time.at)
+    world.assign(0)
+    await until(world.engine.ready)
+    assert world.engine.shards["count", 0].ledger is ledger
+    assert ledger.born["new"] >= time.monotonic() + silent - 1 > began + 1
     await world.engine.put_away()
     assert exits == []
 
@@ -395,6 +408,17 @@ async def test_an_output_may_have_more_partitions_than_are_written_to(world: Wor
     await world.give(1)
 
     assert (world.engine.refused, world.served()) == ({}, {"count-0": 1})
+
+
+async def test_an_output_that_another_stage_reads_has_exactly_as_many(exits: list[int]) -> None:
+    """Its partitions are shards, and another number is counted wrong by whoever reads it."""
+    world = World(in_memory(**{"in": 2, "state": 2, "out": 2, "dead": 1}), spec(feeds=frozenset({"out"})))
+    world.join()
+    world.assign(0)
+    await until(lambda: bool(world.engine.refused))
+
+    assert world.engine.refused == {("count", 0): "count-0: out has 2 partitions, not 1; `karar topics --check` says more"}
+    assert exits == []
 
 
 async def test_a_shard_that_is_refused_when_it_is_taken_up_again_is_served_no_more(world: World) -> None:

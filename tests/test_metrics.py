@@ -346,13 +346,16 @@ def test_a_configured_queue_has_its_name_however_many_others_came_before() -> No
     rules = parse('[queues]\nsales = "shop"\n[[target]]\nkind = "wait"\nqueue = "orders"\nseconds = 30\n')
     replay = Replay(rules, Identity())
     names = [*(f"q{n}" for n in range(LIMIT + 20)), "orders", "sales"]
-    replay.take([x for n, name in enumerate(names) for x in call(f"c{n}").queued(n, name)])
+    replay.take([x for n, name in enumerate(names) for x in call(f"c{n}").queued(n, name).abandoned(n + 60)])
+    replay.take([*call("d").queued(0, "sales").answered(9, "ann").ended(99)])
     found = samples(replay.metrics())
     offered = {dict(labels)["queue"]: v for (name, labels), v in found.items() if name == "karar_contacts_offered_total"}
 
-    assert (offered["sales"], offered["orders"], offered["other"]) == (1, 1, 22)
-    assert len(offered) == LIMIT + 1
-    assert value(found, "karar_label_overflow_total", metric="karar_contacts_offered_total") == 22
+    assert (offered["sales"], offered["orders"], offered["other"]) == (2, 1, 24)
+    assert len(offered) == LIMIT - 2 + 1
+    assert value(found, "karar_label_overflow_total", metric="karar_contacts_offered_total") == 24
+    for exit_ in ("abandoned", "answered"):
+        assert value(found, "karar_queue_exits_total", channel="call", queue="sales", exit=exit_) == 1
 
 
 def test_a_configured_team_is_told_of_before_anything_happened() -> None:

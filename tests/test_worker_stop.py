@@ -37,9 +37,9 @@ sys.exit(asyncio.run(worker.run(App(), ENGINE)))
 WAITING = "time.sleep(60)  # as mode's ServiceThread.stop does while its thread waits for this loop"
 HIDING = "with __import__('contextlib').suppress(asyncio.CancelledError): await asyncio.sleep(60)"
 FAILING = """
-async def watch(engine):
+async def {task}(engine):
     raise RuntimeError("no gauge")
-worker.watch = watch
+worker.{task} = {task}
 """
 GOING_ON = "threading.Thread(target=time.sleep, args=(60,)).start()  # as the consumer's thread does while Kafka is away"
 
@@ -84,11 +84,12 @@ def test_a_stop_that_comes_to_its_end_just_in_time_leaves_no_more_for_threads() 
 
 
 def test_a_worker_whose_watchdog_has_failed_leaves() -> None:
-    """Nobody would notice that it stands still."""
-    done = run("pass", before=FAILING)
+    """Nobody would notice that it stands still; what only tells or clears up is told of."""
+    watched, collected = (run("pass", before=FAILING.format(task=task)) for task in ("watch", "collect"))
 
-    assert done.returncode == 70
-    assert b"watch has failed: RuntimeError('no gauge')" in done.stderr
+    assert (watched.returncode, collected.returncode) == (70, 0)
+    assert b"watch has failed: RuntimeError('no gauge')" in watched.stderr
+    assert b"collect has failed: RuntimeError('no gauge')" in collected.stderr
 
 
 def ended(stop: str, start: str = "pass") -> int:

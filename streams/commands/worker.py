@@ -181,9 +181,12 @@ async def run(app: KararApp, engine: Engine) -> int:
 
 
 def missed(engine: Engine, task: asyncio.Task[None]) -> None:
-    """Leaves where a task of the background has failed: a worker that nobody watches any more may stand still for ever."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        engine.leave(f"{task.get_name()} has failed: {error!r}")
+    """Says that a task of the background has failed, and leaves where it is the watchdog: nobody else sees that a worker stands still."""
+    if task.cancelled() or (error := task.exception()) is None:
+        return
+    log.error("%s has failed: %r", task.get_name(), error)
+    if task.get_name() == watch.__name__:
+        engine.leave("nobody watches any more")
 
 
 async def stop(app: KararApp, starting: asyncio.Task[Any]) -> None:

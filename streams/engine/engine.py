@@ -128,17 +128,23 @@ class Engine:
         sources = {(spec.name, n): [(topic, n) for topic in spec.sources] for spec in self.specs.values() for n in range(spec.partitions)}
         self.mine = {slot for slot, needed in sources.items() if not tps.isdisjoint(needed)}
         for slot in [slot for slot in self.away if slot not in self.mine]:
-            self.ends.add(task := asyncio.create_task(let_go(self.away.pop(slot))))
-            task.add_done_callback(self.ends.discard)
+            self.forget(slot)
         self.lease.assigned()
         self.refused = {}
         log.info("assigned: %s", ", ".join(f"{name}-{n}" for name, n in sorted(self.mine)) or "nothing")
         for slot in sorted(self.mine, key=lambda slot: (slot not in self.away, slot)):  # what was here does not wait for what is read
             if missing := [topic for topic, n in sources[slot] if (topic, n) not in tps]:
+                self.forget(slot)
                 self.refuse(slot, f"{slot[0]}-{slot[1]}: partition {slot[1]} of {', '.join(missing)} is not assigned here; do all workers "
                             "have the same KARAR_ADAPTERS, and all topics as many partitions?")  # fmt: skip
             else:
                 self.tasks[slot] = asyncio.create_task(self.open(slot), name=f"{slot[0]}-{slot[1]}")
+
+    def forget(self, slot: Slot) -> None:
+        """Lets a shard go that was put away, if one was."""
+        if (shard := self.away.pop(slot, None)) is not None:
+            self.ends.add(task := asyncio.create_task(let_go(shard)))
+            task.add_done_callback(self.ends.discard)
 
     def refuse(self, slot: Slot, why: str) -> None:
         """Keeps a shard closed, and says why. The process goes on."""
@@ -184,14 +190,13 @@ class Engine:
             try:
                 ours = await reopen_shard(shard)
             except Refused:
-                self.away.pop(slot, None)
-                await let_go(shard)
+                self.forget(slot)
                 raise
             self.away.pop(slot, None)
             if ours:
                 shard.closing = shard.paused = False
                 if losses != shard.losses:
-                    shard.losses, shard.served_from = losses, self.lease.settled()
+                    shard.serve(self.lease, losses)
                 return shard
             await let_go(shard)
         spec = self.specs[slot[0]]
@@ -202,8 +207,7 @@ class Engine:
             await let_go(shard)
             raise
         self.meters.recovery.labels(*map(str, slot)).set(shard.opened_in)
-        shard.losses, shard.served_from = losses, self.lease.settled()
-        shard.ledger.seen_from(time.monotonic() + max(0.0, shard.served_from - self.lease.clock()))
+        shard.serve(self.lease, losses)
         self.opening.pop(slot, None)
         return shard
 

@@ -53,7 +53,7 @@ class Ledger:
         self.served = Served()
         self.shown: set[str] = set()
         self.born: dict[str, float] = {}
-        self.birth, self.at_once = birth, at_once
+        self.birth, self.at_once, self.seen = birth, at_once, 0.0
         self.aliases: dict[str, str] = {}
         self.families: dict[str, set[str]] = {}
         self.overflow: dict[str, int] = {}
@@ -62,7 +62,13 @@ class Ledger:
         self.substitute, self.limit, self.named, self.free = substitute, limit, tuple(named), free
 
     def introduce(self) -> None:
-        """Lets what is named be there, at 0, unless it is already; to be called once all was taken back."""
+        """Lets what is named be there, at 0, unless it is already; to be called once all was taken back.
+
+        A substitute that was taken back takes no place of its family, as it took none when it was booked.
+        """
+        for series, under in self.aliases.items():
+            if series != under:
+                self.families[under.partition(SEPARATOR)[0]].discard(under)
         for series in self.named:
             if series not in self.aliases:
                 self.at((series, ""))
@@ -145,7 +151,7 @@ class Ledger:
                 slots[slot] = total, retracted
             else:
                 slots.setdefault(slot, (0, 0))
-                self.born.setdefault(name, clock)
+                self.born.setdefault(name, max(clock, self.seen))
             changed.add(name)
         self.served.overflow.update(self.overflow)
 
@@ -154,7 +160,8 @@ class Ledger:
         self.publish([(place, a.total, a.retracted, a.shown) for place, a in self.amounts.items()], clock)
 
     def seen_from(self, clock: float) -> None:
-        """Nobody can have been served anything before this instant: what is not shown yet is born then."""
+        """Nobody can have been served anything before this instant: what is not shown yet is not born before."""
+        self.seen = clock
         self.born = dict.fromkeys(self.born, clock)
 
     def load(self, key: bytes, value: bytes) -> None:

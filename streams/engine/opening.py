@@ -65,15 +65,18 @@ async def let_go(shard: Shard) -> None:
 
 
 async def described(shard: Shard, client: AIOKafkaClient) -> dict[str, Topic]:
-    """The sources as the broker knows them. Raises Refused where a topic that is written to has fewer partitions than keys go to."""
+    """The sources as the broker knows them.
+
+    Raises Refused where a topic that is written to has fewer partitions than keys go to, or, where partitions are counted, another number.
+    """
     spec = shard.spec
     written = {topic: spec.outputs[name] for name, topic in spec.topics.items()}
     known = await describe(client, [*spec.sources, *written])
+    counted = {*spec.sources, *(spec.topics[name] for name in spec.feeds | spec.aligned)}
     for topic, expected in written.items():
-        if known[topic].partitions < expected:
-            raise Refused(
-                f"{shard.name}: {topic} has {known[topic].partitions} partitions, not {expected}; `karar topics --check` says more"
-            )
+        number = known[topic].partitions
+        if number < expected or (number > expected and topic in counted):
+            raise Refused(f"{shard.name}: {topic} has {number} partitions, not {expected}; `karar topics --check` says more")
     return {topic: known[topic] for topic in spec.sources}
 
 

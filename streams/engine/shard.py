@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from streams.engine.folding import Rows, Stepped, TooLargeError, Way, route, rows_of, size_of, step_all, store_all
 from streams.engine.kafka import Kafka, Writer
+from streams.engine.lease import Lease
 from streams.engine.ledger import Taken
 from streams.engine.meters import Meters
 from streams.engine.slices import Slice
@@ -280,6 +281,11 @@ class Shard:
         """Whether everything has been committed that was there when this shard opened."""
         return self.caught_up and all(self.committed[topic] >= end for topic, end in self.ends.items())
 
+    def serve(self, lease: Lease, losses: int) -> None:
+        """Lets it be served as soon as any former owner is silent. ``losses``: those of the lease that were known when it opened."""
+        self.losses, self.served_from = losses, lease.settled()
+        self.ledger.seen_from(time.monotonic() + max(0.0, self.served_from - lease.clock()))
+
     # Commit
 
     def has_work(self) -> bool:
@@ -287,8 +293,8 @@ class Shard:
         p = self.pending
         if p.dirty or p.outputs or p.rules or p.records or p.counts:
             return True
-        moved = self.positions != self.committed or self.ledger.ripe(time.monotonic())
-        return moved and time.monotonic() > self.committed_at + LAZY_SECONDS
+        moved = self.positions != self.committed or self.ledger.changed or self.ledger.ripe(time.monotonic())
+        return bool(moved) and time.monotonic() > self.committed_at + LAZY_SECONDS
 
     async def rest(self, seconds: float) -> None:
         """Returns so long after the last transaction, or as soon as there is much to commit."""
