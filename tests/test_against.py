@@ -1,10 +1,12 @@
 """The benchmark against peers judges what a host has put out, and writes what it found."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -13,7 +15,7 @@ import pytest
 from tests.bench import headline
 from tests.bench.judged import STATE, differences, expected
 from tests.bench.processes import ROOT, paced
-from tests.bench.results import SECTIONS, found_before, written
+from tests.bench.results import KARAR, SECTIONS, column, found_before, written
 from tests.bench.small import KEYS, key_of
 
 EVENTS = 50
@@ -151,6 +153,36 @@ def test_the_readme_has_the_headline_of_the_results() -> None:
     assert headline.between(text, headline.headline(json.loads((ROOT / "results.json").read_text("utf-8")))) == text
     with pytest.raises(ValueError, match=r"^README\.md: no place for the headline"):
         headline.between("nothing", "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "work", "beside", "figure", "shown"),
+    [
+        ("engine ≥ 1.5 × Kafka Streams, exactly once", "engine", "Kafka Streams · exactly once · memory", "rate", "{:.2f}"),
+        ("… per CPU-second ≥ 2 ×", "engine", "Kafka Streams · exactly once · memory", "thrift", "{:.2f}"),
+        ("engine ≥ 2 × Quix Streams, exactly once", "engine", "Quix Streams · exactly once · RocksDB", "rate", "{:.1f}"),
+        ("engine ≥ 5 × Bytewax with recovery", "engine", "Bytewax, recovery · at least once · memory, SQLite", "rate", "{:.1f}"),
+        ("engine ≥ 30 × stock Faust", "engine", "Faust, as it comes · at least once · memory", "rate", "{:.0f}"),
+        ("engine ≥ 30 % of aiokafka and decoding alone", "engine", "aiokafka + orjson only · none · none", "rate", "{:.0%}"),
+        ("whole core ≥ 10 × stock Faust", "whole", "Faust, as it comes · at least once · memory", "rate", "{:.1f}"),
+        ("whole core ≥ 2.5 × Quix Streams", "whole", "Quix Streams, commits every second · exactly once · RocksDB", "rate", "{:.1f}"),
+        ("whole core ≥ 3 × Bytewax with recovery", "whole", "Bytewax, recovery · at least once · memory, SQLite", "rate", "{:.1f}"),
+        (
+            "whole core ≥ 60 % of the loop without Kafka, per CPU-second",
+            "whole",
+            "The core alone, one loop · none · memory",
+            "thrift",
+            "{:.0%}",
+        ),
+    ],
+)
+def test_what_was_asked_stands_beside_what_the_results_say(asked: str, work: str, beside: str, figure: str, shown: str) -> None:
+    """docs/reach.md is written by hand."""
+    hosts = json.loads((ROOT / "results.json").read_text("utf-8"))[work]["hosts"]
+    ours, theirs = (median(column(hosts[name]["throughput"], figure)) for name in (KARAR, beside))
+    rows = [line.split("|") for line in (ROOT / "docs/reach.md").read_text("utf-8").splitlines() if line.startswith(f"| {asked} |")]
+
+    assert [re.sub(r"[*]|\(.*\)", "", row[2]).strip().replace(" %", "%") for row in rows] == [shown.format(ours / theirs)]
 
 
 def test_what_is_warm_up_is_not_measured() -> None:

@@ -244,7 +244,10 @@ def section(name: str, found: Mapping[str, Any]) -> str:
 
 def page(every: Mapping[str, Any]) -> str:
     """RESULTS.md."""
-    head = "# Karar against other stream processors\n\nWritten by `make bench`; every number is in `results.json`.\n"
+    head = (
+        "# Karar against other stream processors\n\nWritten by `make bench`; every number is in `results.json`. What was asked of these\n"
+        "figures, and what stands in the way where it is not reached: [docs/reach.md](docs/reach.md).\n"
+    )
     return "\n".join([head, *(section(name, every[name]) for name in SECTIONS if name in every)])
 
 
