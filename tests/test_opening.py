@@ -74,23 +74,27 @@ async def test_the_index_of_due_times_knows_what_time_it_is() -> None:
 
 
 async def test_what_a_whole_shard_shares_is_told_when_it_opens() -> None:
-    """It is state, and no key to count."""
-    told: list[bytes] = []
+    """As it was left last, once; it is state, and no key to count. What is gone is not told."""
+    told: list[tuple[bytes, bytes]] = []
 
     class Sharing(Counting):
         """Notes what is shared."""
 
-        def share(self, key: bytes, value: bytes) -> None:  # noqa: ARG002 - the contract's signature
+        def share(self, key: bytes, value: bytes) -> None:
             """Notes."""
-            told.append(key)
+            told.append((key, value))
 
     kafka = memory(there=9)
     shard = await opened(kafka, spec(Sharing))
     shard.apply(part(events(1, key=b"\1resets") + events(1, first=1)))
     await shard.commit()
+    shard.apply(part(events(2, key=b"\1resets", first=2)))
+    await shard.commit()
+    last = shard.store.values[b"\1resets"]
+    kafka.cluster.publish("state", 0, (b"\1gone", b"x"), (b"\1gone", None))
     await opened(kafka, spec(Sharing))
 
-    assert told == [b"\1resets"]
+    assert told == [(b"\1resets", last)]
 
 
 class Doubling(Counting):
