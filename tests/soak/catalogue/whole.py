@@ -306,8 +306,8 @@ async def hot_customer(scene: CoreScene) -> None:
 
 
 FAULTS: Final = (
-    CoreFault(name="hot_customer", script=hot_customer, long=20, short=2),
+    CoreFault(name="hot_customer", script=hot_customer, long=20, short=1),
     CoreFault(name="large_records", script=large_records, long=10, short=1, in_ci=False),
     CoreFault(name="rolling_rules", script=rolling_rules, long=6, short=1),
-    CoreFault(name="clock_jumps", script=clock_jumps, long=8, short=2, clock="wall", days_ago=8),
+    CoreFault(name="clock_jumps", script=clock_jumps, long=8, short=1, clock="wall", days_ago=8),
 )
