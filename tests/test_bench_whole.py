@@ -10,6 +10,7 @@ from schemas.codec import decode
 from schemas.events import Event
 from streams.core.step import Output
 from streams.publishing import STRUCTURED
+from tests.bench import workers
 from tests.bench.judged_whole import Truth, contacts_of, truth, truth_of, verdict, without_prefix
 from tests.bench.peers.whole import Core
 from tests.bench.week import LOGS, MARK, Sent, logs, repeated, topics_of, week
@@ -162,3 +163,13 @@ def test_what_a_host_has_lost_or_made_up_is_wrong(once: list[Sent], ought: Truth
 def test_what_quix_writes_around_a_key_is_no_part_of_it(key: bytes, ours: bytes) -> None:
     """A message's key before it, or the name of its only state behind it."""
     assert without_prefix(key) == ours
+
+
+def test_a_worker_has_not_done_all_before_its_last_shard_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What that one lacks is in no gauge yet, and a host that is ended then has states missing."""
+    told = iter((b"", b'{"shards": [{"state": "open"}, {"state": "catching up"}]}', b'{"shards": [{"state": "open"}, {"state": "open"}]}'))
+    monkeypatch.setattr(workers, "ready", lambda _: next(told))
+    monkeypatch.setattr(workers, "scraped", lambda *_: "")
+    monkeypatch.setattr(workers, "LOOK_SECONDS", 0)
+
+    assert [row["left"] for row in islice(workers.seen(0), 4)] == [1, 1, 0, 0]

@@ -1,6 +1,7 @@
 """`karar worker` as a process that is measured: how it is set, what it is given, and what it serves."""
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -64,17 +65,25 @@ def total(text: str, name: str) -> float:
 
 
 def seen(port: int) -> Iterator[dict[str, float]]:
-    """What a worker has done, from outside: all is done when nothing is behind and nothing uncommitted."""
+    """What a worker has done, from outside: all is done when every shard has caught up, nothing is behind and nothing uncommitted."""
+    caught_up = False
     while True:
+        caught_up = caught_up or has_caught_up(port)
         text = scraped(port, *DONE)
         events, *left = (total(text, name) for name in DONE)
-        yield {"events": events, "left": sum(left)}
+        yield {"events": events, "left": sum(left) + (not caught_up)}
         time.sleep(LOOK_SECONDS)
 
 
 async def create_topics(settings: Mapping[str, str]) -> None:
     """The topics of a worker."""
     await create(Settings.read(settings))
+
+
+def has_caught_up(port: int) -> bool:
+    """Whether each shard of a worker has done what was there when it opened. What one that has just opened lacks is in no gauge yet."""
+    told = ready(port)
+    return bool(told) and all(shard["state"] == "open" for shard in json.loads(told)["shards"])
 
 
 def ready(port: int) -> bytes:
