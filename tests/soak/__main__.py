@@ -56,7 +56,7 @@ def catalogue(names: str, folder: Path, seed: int, console: Console, *, short: b
     try:
         faults = catalog.named(names)
     except ValueError as error:
-        console.print(error, highlight=False)
+        sys.stderr.write(f"{error}\n")
         return 2
     console.print(f"SEED={seed}; logs: {folder}", highlight=False)
 
