@@ -72,6 +72,7 @@ def test_a_changelog_may_be_read_into_values_that_are_not_empty(before: Rows, ro
     values.loaded()
 
     check(values, expected)
+    assert dict(values.items()) == expected
 
 
 @given(MANY, ROWS, st.sampled_from((3, MOST)), READS)

@@ -146,5 +146,5 @@ class Store:
             del self.anew[-MANY:]
             self.entries -= len(some)
             for key, _ in self.values.hashed(some):
-                if not key.startswith(SHARED):  # no two hashes are alike; if two were, this one is no customer's
+                if not key.startswith(SHARED):  # which may have the hash of one of them
                     self.enter(AT_ONCE, key)

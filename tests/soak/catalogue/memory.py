@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.soak.run import Soak
 from tests.soak.workers import Workers
 
 LOOK_SECONDS: Final = 0.5
@@ -47,6 +48,11 @@ class Memory:
     def growth_mb(self) -> int:
         """By how much a process is larger in the end than when it had settled, at most."""
         return max((sizes[-1] - sizes[0] for sizes in self.long_lived), default=0)
+
+    def judge(self, soak: Soak, most_mb: int) -> None:
+        """Says that a worker has grown by more than it may."""
+        if self.growth_mb > most_mb:
+            soak.tell("a worker grew", f"by {self.growth_mb} MB", wrong=True)
 
     def __str__(self) -> str:
         worst = max(self.long_lived, key=lambda sizes: sizes[-1], default=[])

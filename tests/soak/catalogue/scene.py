@@ -244,8 +244,7 @@ def row_of(scene: Scene, memory: Memory) -> Row:
     counted, watch = scene.subject.counted, scene.soak.watch
     verdicts = counted.verdicts().values()
     sent = counted.numbers[counting.IN]
-    if memory.growth_mb > scene.fault.grows_mb:
-        scene.soak.tell("a worker grew", f"by {memory.growth_mb} MB", wrong=True)
+    memory.judge(scene.soak, scene.fault.grows_mb)
     return Row(
         scene.fault.name, scene.how_often, sent.values.total() + sent.poison.total(), sent.values.total(),
         scene.served,

@@ -174,8 +174,7 @@ async def perform_whole(fault: CoreFault, kafka: FaultyKafka, folder: Path, seed
             await workers.end_all()
         finally:
             workers.forget()
-        if memory.growth_mb > fault.grows_mb:
-            soak.tell("a worker grew", f"by {memory.growth_mb} MB", wrong=True)
+        memory.judge(soak, fault.grows_mb)
         told(soak)
     wrong = differences(subject.found, without_names(subject.expected, subject.overflowed))
     watch = soak.watch
