@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from random import Random
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ MINUTE: Final = 60 * SECOND
 class Load:
     """Sends ``parcels`` at a rate until an instant of the monotonic clock. ``sent`` says how many Kafka has.
 
-    While it is ``held`` nothing goes out; what should have gone follows at once.
+    While it is ``held`` nothing goes out, and never more than ``most`` in all; what should have gone follows at once.
     """
 
     address: str
@@ -46,13 +46,15 @@ class Load:
     sent: int = 0
     longest_wait: float = 0.0
     held: bool = False
+    most: float = float("inf")
 
     async def run(self) -> None:
         """All of it; returns when Kafka has everything. What is held up by Kafka is sent as soon as it can be."""
         started = time.monotonic()
         async with sending(self.address, self.topics, patience=PATIENCE_SECONDS) as sender:
             while (now := time.monotonic()) < self.until:
-                for one in islice(self.parcels, 0 if self.held else max(0, int((now - started) * self.rate) - self.sent)):
+                due = 0 if self.held else int((now - started) * self.rate)
+                while self.sent < min(due, self.most) and (one := next(self.parcels, None)) is not None:
                     await sender.put(one)
                     self.sent += 1
                 await sender.send_all()
@@ -72,13 +74,15 @@ def monday(wall: float) -> int:
 class Centre:
     """The simulated contact centre: its events are the same ones whenever they are asked for.
 
-    ``regular``: how many a customer has who never stops, and who is published besides.
+    ``regular``: how many a customer has who never stops, and who is published besides. The centre closes with its first event at ``until``
+    (ms) or later: workers that go by the clock would refuse it.
     """
 
     seed: int
     start: int
     expected: float
     regular: int = 0
+    until: float = float("inf")
 
     def published(self, number: int) -> Iterator[Event]:
         """So many events, and those of the regular customer."""
@@ -88,7 +92,8 @@ class Centre:
     def events(self, number: int | None = None) -> Iterator[Event]:
         """In order of publication: disorder, late ones, duplicates, publishers' resets."""
         customers = max(50, round(self.expected / DAYS_OF_A_RUN / EVENTS_OF_A_CUSTOMER))
-        return islice(simulate(seed=self.seed, customers=customers, days=float("inf"), start=self.start, resets=True), number)
+        events = simulate(seed=self.seed, customers=customers, days=float("inf"), start=self.start, resets=True)
+        return islice(takewhile(lambda event: event.at < self.until, events), number)
 
     def parcels(self, settings: Settings) -> Iterator[Parcel]:
         """The same as their publishers send them."""

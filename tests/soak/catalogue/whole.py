@@ -41,8 +41,6 @@ LOOK_SECONDS: Final = 0.3
 HOUR: Final = 3_600_000
 MINUTE: Final = 60_000
 CALM_SECONDS: Final = 4
-SECONDS_EACH: Final = 30
-"""What one time takes, about: so the simulated centre is as large as its events are many."""
 SIZES: Final = (LONGEST + 1, LONGEST_LETTER, LONGEST_LETTER + 1, 10_000_000)
 LARGEST: Final = 12_000_000
 AT_ONCE: Final = 5_000
@@ -54,7 +52,8 @@ TOO_FAR_AHEAD: Final = 30 * HOUR
 class CoreFault:
     """A fault with a name. ``long`` and ``short`` say how often; ``clock`` is the workers' while there is load.
 
-    Its first event is so many ``days_ago``; 0: long enough ago for any number of them. ``in_ci``, ``grows_mb``: as in Fault.
+    Its first event is so many ``days_ago``, and none is later than now; 0: long enough ago for any number of them. A time takes so many
+    ``seconds``, about: the simulated centre is as large as its events are many. ``in_ci``, ``grows_mb``: as in Fault.
     """
 
     name: str
@@ -63,6 +62,7 @@ class CoreFault:
     short: int
     clock: str = "event"
     days_ago: int = 0
+    seconds: int = 30
     in_ci: bool = True
     grows_mb: int = 64
 
@@ -155,9 +155,12 @@ class CoreScene:
 
 async def perform_whole(fault: CoreFault, kafka: FaultyKafka, folder: Path, seed: int, *, short: bool) -> Row:
     """One fault from beginning to end; its row."""
-    plan = Plan((fault.short if short else fault.long) * SECONDS_EACH, seed, RATE, SESSION, PARTITIONS, STALLED_SECONDS)
-    start = time.time_ns() // 1_000_000 // DAY * DAY - fault.days_ago * DAY if fault.days_ago else monday(time.time())
+    plan = Plan((fault.short if short else fault.long) * fault.seconds, seed, RATE, SESSION, PARTITIONS, STALLED_SECONDS)
+    now = time.time_ns() // 1_000_000
+    start = now // DAY * DAY - fault.days_ago * DAY if fault.days_ago else monday(now / 1000)
     subject = Core(fresh(kafka.address, PARTITIONS), plan, start, fault.clock)
+    if fault.days_ago:
+        subject.centre = replace(subject.centre, until=now)
     await subject.prepare()
     workers = Workers(subject.command, folder)
     async with Scraper(Watch()) as scraper, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(2)) as session:
@@ -258,11 +261,12 @@ async def clock_jumps(scene: CoreScene) -> None:
         await scene.recovered()
         for number in range(scene.times):
             await asyncio.sleep(CALM_SECONDS)
-            coming = load.sent + int(3 * CALM_SECONDS * RATE)
+            load.most = coming = load.sent + 2 * CALM_SECONDS * RATE
             newest = await asyncio.to_thread(subject.centre.newest, coming)
             await jump(newest + HOUR, CALM_SECONDS)
             now = time.time_ns() // 1_000_000
             await jump(now + (AHEAD if number % 2 else TOO_FAR_AHEAD), CALM_SECONDS)
+            load.most = float("inf")
             file.write_text("0", "ascii")
             await scene.recovered()
     scene.how_often = f"{2 * scene.times}"
@@ -308,5 +312,5 @@ FAULTS: Final = (
     CoreFault(name="hot_customer", script=hot_customer, long=20, short=1),
     CoreFault(name="large_records", script=large_records, long=10, short=1, in_ci=False),
     CoreFault(name="rolling_rules", script=rolling_rules, long=6, short=1),
-    CoreFault(name="clock_jumps", script=clock_jumps, long=8, short=1, clock="wall", days_ago=8),
+    CoreFault(name="clock_jumps", script=clock_jumps, long=8, short=1, clock="wall", days_ago=8, seconds=60),
 )
