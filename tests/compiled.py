@@ -1,5 +1,6 @@
 """The code as it is deployed: its core compiled."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -20,10 +21,13 @@ def can_compile() -> bool:
 
 @pytest.fixture(scope="session")
 def compiled() -> Path:
-    """The folder that `make compiled` makes."""
+    """The folder that `make compiled` makes; where two processes share a run, the second finds what the first has made."""
     if not can_compile():
         pytest.skip("there is no C compiler, or no make")
-    done = subprocess.run([shutil.which("make") or "make", "compiled"], cwd=ROOT, check=False, capture_output=True, text=True)
+    COMPILED.parent.mkdir(exist_ok=True)
+    with COMPILED.with_suffix(".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run([shutil.which("make") or "make", "compiled"], cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return COMPILED
 

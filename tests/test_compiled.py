@@ -9,7 +9,7 @@ import pytest
 
 from tests.shared import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.computes, pytest.mark.timeout(600)]
 
 WHERE = "import streams.core.stitch as a, streams.engine.ledger as b; print(a.__file__, b.__file__, sep='\\n')"
 JUDGES = [

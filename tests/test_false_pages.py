@@ -23,7 +23,7 @@ from tests.shared import ROOT
 from tests.story import DAY, HOUR, MINUTE
 from tests.week import START, astray, objectives, published, scrapes, teams
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.computes, pytest.mark.timeout(900)]
 
 SEED: Final = 1
 HEADROOM: Final = 1.25
