@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import random
+import re
 import sys
 import time
 from pathlib import Path
@@ -27,11 +28,8 @@ from tests.topics import fresh
 def main() -> int:
     """Runs one soak, and prints what came of it."""
     given = os.environ.get
-    plan = Plan(
-        seconds=float(given("SECONDS") or 900),
-        seed=int(given("SEED") or random.SystemRandom().randrange(1 << 32)),
-        rate=float(given("RATE") or 2000),
-    )
+    drawn = random.SystemRandom().randrange(1 << 32)
+    plan = Plan(seconds=number("SECONDS", 900), seed=int(number("SEED", drawn)), rate=number("RATE", 2000))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     folder = Path(mkdtemp(prefix="karar-soak-"))
     console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
@@ -49,6 +47,14 @@ def main() -> int:
         console.print(f"[bold red]wrong:[/] {problem}")
     console.print("[bold red]not exact[/]" if done.problems else "[bold green]exact[/]")
     return int(bool(done.problems))
+
+
+def number(name: str, default: float) -> float:
+    """A setting that is a number from 0 on. Ends with one line where it is something else."""
+    text = os.environ.get(name) or str(default)
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        sys.exit(f"{name}={text}: is not a number; give one like {default}, or leave it out")
+    return float(text)
 
 
 def catalogue(names: str, folder: Path, seed: int, console: Console, *, short: bool) -> int:
