@@ -166,6 +166,7 @@ def replayed(events: Iterable[Event], now: int, partitions: int) -> Replay:
 
 @pytest.mark.slow
 @pytest.mark.computes
+@pytest.mark.no_cover  # to write down which lines it runs is most of its time, and others run them, too
 @pytest.mark.parametrize("name", SETS)
 def test_net_totals_are_those_of_the_oracle_in_any_order_of_arrival(name: str, seed: int) -> None:
     """Duplicates, disorder and late events need no special case: they are set union, and the difference comes out exact."""
