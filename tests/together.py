@@ -1,4 +1,4 @@
-"""`make test`: what is slow and waits, test after test, and beside it, in a process of its own, what only computes; then their coverage.
+"""`make test`: what is slow and waits, test after test, and beside it, in a process of its own, what needs no Kafka; then their coverage.
 
 What is slow waits for Kafka and workers most of the time. What the other process says is printed when both have ended.
 """
@@ -15,7 +15,7 @@ BIN: Final = Path(sys.executable).parent
 SHARE: Final = 95
 """Per cent of what must be right to the last count; pyproject.toml says what that is."""
 JAVA: Final = "-XX:TieredStopAtLevel=1"
-"""A Kafka of the tests lives for seconds: to optimise its code takes two fifths of all their time of the processor."""
+"""What the tests let a Kafka do is too little for its code to be optimised, which took two fifths of the processor's time."""
 
 
 def pytest(name: str, chosen: str) -> tuple[list[str], dict[str, str]]:

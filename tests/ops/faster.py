@@ -1,4 +1,4 @@
-"""The shipped configuration in a folder of the test's: other addresses, and every duration a sixtieth, so that hours are minutes."""
+"""The shipped configuration in a folder of the test's: other addresses, and every duration a sixtieth but for `for`: hours are minutes."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ def shorter(text: str, by: int = FASTER) -> str:
 
 
 def rules(folder: Path) -> None:
-    """The rules and alerts: ranges, offsets, intervals and `for`."""
+    """The rules and alerts: ranges, offsets and intervals; `for` is two evaluations."""
     for path in sorted(DEPLOY.glob("prometheus/*/*.yml")):
         if path.parent.name == "tests":
             continue

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 import random
-import re
 import sys
 import time
 from pathlib import Path
@@ -29,7 +28,8 @@ def main() -> int:
     """Runs one soak, and prints what came of it."""
     given = os.environ.get
     drawn = random.SystemRandom().randrange(1 << 32)
-    plan = Plan(seconds=number("SECONDS", 900), seed=int(number("SEED", drawn)), rate=number("RATE", 2000))
+    plan = Plan(seconds=number("SECONDS", 900.0), seed=int(number("SEED", drawn)), rate=number("RATE", 2000.0))
+    start = int(number("START", monday(time.time())))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     folder = Path(mkdtemp(prefix="karar-soak-"))
     console = Console() if sys.stdout.isatty() else Console(width=report.WIDTH)
@@ -38,7 +38,6 @@ def main() -> int:
     console.print(f"SEED={plan.seed} SECONDS={plan.seconds:g} RATE={plan.rate:g}; logs: {folder}")
     with Broker(os.environ) as broker:
         settings = fresh(broker.address, plan.partitions)
-        start = int(given("START") or monday(time.time()))
         core = (given("SUBJECT") or "core") == "core"
         subject: Subject = WholeCore(settings, plan, start, given("CLOCK") or "event") if core else CountingStages(settings, plan)
         done = asyncio.run(soak(plan, subject, broker, folder))
@@ -50,11 +49,12 @@ def main() -> int:
 
 
 def number(name: str, default: float) -> float:
-    """A setting that is a number from 0 on. Ends with one line where it is something else."""
-    text = os.environ.get(name) or str(default)
-    if not re.fullmatch(r"\d+(\.\d+)?", text):
-        sys.exit(f"{name}={text}: is not a number; give one like {default}, or leave it out")
-    return float(text)
+    """A setting that is a number, a whole one where its default is. Ends with one line where it is something else."""
+    text = os.environ.get(name)
+    try:
+        return type(default)(text) if text else default
+    except ValueError:
+        sys.exit(f"{name}: {text!r} is not a number such as {default}; give one, or leave it out")
 
 
 def catalogue(names: str, folder: Path, seed: int, console: Console, *, short: bool) -> int:

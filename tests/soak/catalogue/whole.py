@@ -52,8 +52,8 @@ TOO_FAR_AHEAD: Final = 30 * HOUR
 class CoreFault:
     """A fault with a name. ``long`` and ``short`` say how often; ``clock`` is the workers' while there is load.
 
-    Its first event is so many ``days_ago``, and none is later than now; 0: long enough ago for any number of them. A time takes so many
-    ``seconds``, about: the simulated centre is as large as its events are many. ``in_ci``, ``grows_mb``: as in Fault.
+    Its first event is so many ``days_ago``, and none is later than the start of the run; 0: long enough ago for any number of them. The
+    simulated centre has as many customers as so many ``seconds`` for each time need. ``in_ci``, ``grows_mb``: as in Fault.
     """
 
     name: str
@@ -246,7 +246,7 @@ async def clock_jumps(scene: CoreScene) -> None:
 
     A worker that is more than an hour ahead of Kafka cannot commit: it leaves, again and again, until its clock is right.
     """
-    subject, file = scene.subject, scene.folder / "moved"
+    subject, file, back = scene.subject, scene.folder / "moved", 0
     file.write_text("0", "ascii")
     subject.moved[scene.all[0].port] = file
     for worker in scene.all:
@@ -263,12 +263,15 @@ async def clock_jumps(scene: CoreScene) -> None:
             await asyncio.sleep(CALM_SECONDS)
             load.most = coming = load.sent + 2 * CALM_SECONDS * RATE
             newest = await asyncio.to_thread(subject.centre.newest, coming)
+            before, now = load.sent, time.time_ns() // 1_000_000
             await jump(newest + HOUR, CALM_SECONDS)
+            back += newest + HOUR < now and load.sent > before
             now = time.time_ns() // 1_000_000
             await jump(now + (AHEAD if number % 2 else TOO_FAR_AHEAD), CALM_SECONDS)
             load.most = float("inf")
             file.write_text("0", "ascii")
             await scene.recovered()
+    scene.soak.tell("set back under load", f"{back} of {scene.times}", wrong=back < scene.times)
     scene.how_often = f"{2 * scene.times}"
 
 
@@ -312,5 +315,5 @@ FAULTS: Final = (
     CoreFault(name="hot_customer", script=hot_customer, long=20, short=1),
     CoreFault(name="large_records", script=large_records, long=10, short=1, in_ci=False),
     CoreFault(name="rolling_rules", script=rolling_rules, long=6, short=1),
-    CoreFault(name="clock_jumps", script=clock_jumps, long=8, short=1, clock="wall", days_ago=8, seconds=60),
+    CoreFault(name="clock_jumps", script=clock_jumps, long=8, short=1, clock="wall", days_ago=8, seconds=120),
 )
