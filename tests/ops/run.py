@@ -308,11 +308,18 @@ class Ops:
         for path in sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json")):
             for title, expression in expressions(orjson.loads(path.read_bytes())):
                 number += 1
-                rows = await self.prometheus.query(expression)
-                if not rows:
+                if not await self.until(title, self.shows(expression), optional=True):
                     empty.append(f"{title}: {expression}")
         self.tell("queries of the dashboard", f"{number}, {len(empty)} of them empty", wrong=bool(empty) or not number)
         self.problems += empty
+
+    def shows(self, expression: str) -> Callable[[], Awaitable[bool]]:
+        """Whether a query has a result. It has none for a second after a scrape that came too late."""
+
+        async def has_rows() -> bool:
+            return bool(await self.prometheus.query(expression))
+
+        return has_rows
 
     async def rules(self) -> None:
         """Every rule is there, and evaluates; promtool's tests of the shipped files."""
