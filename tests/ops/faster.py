@@ -20,9 +20,9 @@ DURATION: Final = re.compile(r"\b(\d+)([smhd])\b")
 IN_EXPRESSIONS: Final = re.compile(r"\[[^\]]+\]|offset \w+")
 
 
-def shorter(text: str, by: int = FASTER) -> str:
+def shorter(text: str) -> str:
     """Every duration in a text, a part of it and at least a second."""
-    return DURATION.sub(lambda found: f"{max(1, int(found[1]) * SECONDS[found[2]] // by)}s", text)
+    return DURATION.sub(lambda found: f"{max(1, int(found[1]) * SECONDS[found[2]] // FASTER)}s", text)
 
 
 def rules(folder: Path) -> None:
