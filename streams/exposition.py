@@ -134,13 +134,13 @@ class Texts:
         self.due: dict[str, set[str]] = {}
         served.changed.update(served.series)
 
-    def catch_up(self, families: Sequence[str]) -> Iterator[None]:
-        """Renders what has changed in some families, some series at a time: between them the caller may do something else."""
+    def catch_up(self, families: Sequence[str]) -> Iterator[int]:
+        """Renders what has changed in some families, some series at a time, and says how many: the caller may do something else between."""
         while names := self.next_due(families):
             for name in names:
                 if (slots := self.served.series.get(name)) is not None:
                     self.render(name, slots)
-            yield
+            yield len(names)
 
     def next_due(self, families: Iterable[str]) -> list[str]:
         """Some of the series of these families that have changed since they were rendered."""
@@ -202,7 +202,8 @@ class Exposition:
         self.texts: dict[str, Texts] = {}
 
     def catch_up(self, served: Mapping[str, Served], wanted: Names = ALL) -> Iterator[None]:
-        """Renders what has changed in any shard, piece by piece; what is not held any more is forgotten."""
+        """Renders what has changed in any shard, `PIECE` series and more at a time; what is not held any more is forgotten."""
+        rendered = 0
         families = [name for name, family in FAMILIES.items() if family.sides(wanted)]
         for shard in self.texts.keys() - served.keys():
             del self.texts[shard]
@@ -210,7 +211,11 @@ class Exposition:
             known = self.texts.get(shard)
             if known is None or known.served is not one:
                 known = self.texts[shard] = Texts(shard, one)
-            yield from known.catch_up(families)
+            for number in known.catch_up(families):
+                rendered += number
+                if rendered >= PIECE:
+                    rendered = 0
+                    yield
 
     def chunks(self, served: Mapping[str, Served], now: int, wanted: Names = ALL, *, openmetrics: bool = False) -> list[bytes]:
         """What is wanted of it as one instant sees it, without the ending: what has not changed since is not touched."""

@@ -1,6 +1,7 @@
 """What the pages see of an engine."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from streams.app import STITCH
 from streams.chains import States
@@ -35,6 +36,10 @@ class EngineView:
     def now(self) -> int:
         """The newest now of the shards that count; the wall clock where there is none."""
         return max((s.now() for s in self.engine.shards.values() if s.spec.name == STITCH), default=wall())
+
+    def asked(self) -> AbstractContextManager[None]:
+        """Somebody waits while the block runs: slices leave more turns of the loop to others."""
+        return self.engine.turns.asked()
 
     def states(self) -> Mapping[str, States]:
         """The encoded states of the customers held here, by shard."""

@@ -7,6 +7,7 @@ reach. All but /metrics, /healthz and /readyz tells of single customers, and ans
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
@@ -101,6 +102,9 @@ class View(Protocol):
     def now(self) -> int:
         """The instant (ms) that everything is told for."""
 
+    def asked(self) -> AbstractContextManager[None]:
+        """Somebody waits while the block runs, and needs turns of the loop."""
+
     def states(self) -> Mapping[str, States]:
         """The encoded states of the customers held here, by shard."""
 
@@ -166,14 +170,15 @@ class Site:
         self.check_lease()
         if request.method == hdrs.METH_HEAD:
             return web.Response(headers=HEADERS | headers)
-        for _ in self.exposition.catch_up(self.view.served(), wanted):
-            await asyncio.sleep(0)
-        served = self.view.served()
-        chunks = self.exposition.chunks(served, self.view.now(), wanted, openmetrics=openmetrics) if served else []
-        chunks.append(collected(self.pages.registry, wanted, openmetrics=openmetrics))
-        if openmetrics:
-            chunks.append(END)
-        parts: Iterable[bytes] = await asyncio.to_thread(compressed, chunks) if gzip else pieces(chunks)
+        with self.view.asked():
+            for _ in self.exposition.catch_up(self.view.served(), wanted):
+                await asyncio.sleep(0)
+            served = self.view.served()
+            chunks = self.exposition.chunks(served, self.view.now(), wanted, openmetrics=openmetrics) if served else []
+            chunks.append(collected(self.pages.registry, wanted, openmetrics=openmetrics))
+            if openmetrics:
+                chunks.append(END)
+            parts: Iterable[bytes] = await asyncio.to_thread(compressed, chunks) if gzip else pieces(chunks)
         self.check_lease()
         response = web.StreamResponse(headers=HEADERS | headers)
         await response.prepare(request)

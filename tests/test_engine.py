@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from streams.engine import engine as engine_module
 from streams.engine import opening as opening_module
 from streams.engine import shard as shard_module
 from streams.engine.ledger import Ledger
+from streams.engine.pace import TURNS
 from streams.engine.shard import Shard
 from streams.engine.slices import Slice
 from streams.engine.watch import gauge
@@ -503,6 +505,44 @@ async def test_slices_of_one_fetch_are_bundled_by_stage(world: World) -> None:
     await world.engine.apply_all(parts)
 
     assert counted(world.engine.shards["count", 0]) == {b"k": 2}
+
+
+@pytest.mark.parametrize(("seconds", "askers", "turns"), [(0.0003, 1, 0), (0.0005, 0, 1), (0.0005, 1, TURNS), (1.0, 2, TURNS)])
+async def test_who_waits_for_a_page_has_more_turns_between_slices(
+    world: World, seconds: float, askers: int, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scrape needs some ten turns of the loop; with one between two slices it would wait for ten of these."""
+    clock, had, seen = [0.0], 0, list[int]()
+    monkeypatch.setattr(engine_module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    async def apply(_: Slice) -> None:
+        seen.append(had)
+        clock[0] += seconds
+
+    monkeypatch.setattr(world.engine, "apply", apply)
+    with ExitStack() as stack:
+        for _ in range(askers):
+            stack.enter_context(world.engine.turns.asked())
+        applying = asyncio.create_task(world.engine.apply_all([part(events(1))] * 2))
+        await asyncio.sleep(0)
+        while not applying.done():
+            had += 1
+            await asyncio.sleep(0)
+
+    assert (seen, world.engine.turns.askers) == ([0, turns], 0)
+
+
+async def test_who_has_his_page_needs_no_more_turns(world: World) -> None:
+    """They cost a worker that is busy: what it commits sooner is less at a time."""
+    turns, had = world.engine.turns, 0
+    with turns.asked():
+        giving = asyncio.create_task(turns.give())
+        await asyncio.sleep(0)
+    while not giving.done():
+        had += 1
+        await asyncio.sleep(0)
+
+    assert had < TURNS // 2
 
 
 async def test_a_partition_that_was_paused_flows_again_when_there_is_room(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -263,6 +263,14 @@ def test_many_changed_series_are_rendered_in_pieces(seed: int) -> None:
     assert text_of(kept, {"stitch-0": one}) == reference({"stitch-0": one}, RULES, NOW)
 
 
+def test_a_few_changed_series_in_many_places_are_one_piece() -> None:
+    """A piece for each family of each shard would be as many turns of a loop that has more to do."""
+    some = {name: {"": (1, 0)} for name in (OFFERED, joined(("contacts_handled_total", "call", "sales")))}
+    many = {f"stitch-{n}": Served(dict(some)) for n in range((PIECE - 1) // 2)}
+
+    assert list(Exposition(RULES).catch_up(many)) == []
+
+
 def test_a_changed_series_that_is_not_there_is_passed_over() -> None:
     """Nobody's scrape fails because of it."""
     one = Served({OFFERED: counts(1)}, changed={"nowhere"})

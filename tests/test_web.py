@@ -3,8 +3,8 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from yarl import URL
 
 from schemas.events import Event
+from streams import exposition as exposition_module
 from streams import web as web_module
 from streams.chains import States
 from streams.core.identity import Identity
@@ -26,7 +27,8 @@ from streams.core.series import joined
 from streams.core.targets import Rules
 from streams.doors import Runner
 from streams.engine.ledger import Served
-from streams.exposition import served_of
+from streams.engine.pace import TURNS, Turns
+from streams.exposition import Exposition, served_of
 from streams.replay import Replay
 from streams.simulate import simulate
 from streams.web import ADDRESSES, Pages, attach
@@ -74,6 +76,7 @@ class Worker:
     shards: Sequence[Shard] = ()
     is_ready: bool = True
     kept: dict[str, Served] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
 
     def lease(self) -> bool:
         """Whether this process surely holds its shards right now."""
@@ -89,6 +92,10 @@ class Worker:
     def progress(self) -> Sequence[Shard]:
         """How far each shard is."""
         return self.shards
+
+    def asked(self) -> AbstractContextManager[None]:
+        """Somebody waits."""
+        return self.turns.asked()
 
     def ready(self) -> bool:
         """Whether every one of them is open and caught up."""
@@ -243,6 +250,38 @@ async def test_a_worker_without_a_shard_serves_its_own_series() -> None:
         text = await response.text()
 
     assert {f.name for f in text_families(text)} == {"karar_bookings", "karar_bookings_created"}
+
+
+async def test_a_scrape_waits_for_few_slices_of_a_worker_that_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one after a start has every series to write, in pieces: with one between two slices it took twenty seconds."""
+    monkeypatch.setattr(exposition_module, "PIECE", 5)
+    worker = Worker(day(), held=("stitch-0", "stitch-1", "stitch-2"))
+    needed = sum(1 for _ in Exposition(RULES).catch_up(worker.served()))
+    slices, waited = 0, list[int]()
+
+    async def catching_up() -> None:
+        nonlocal slices
+        while True:
+            slices += 1
+            await worker.turns.give()
+
+    @contextmanager
+    def waiting() -> Iterator[None]:
+        before = slices
+        with worker.turns.asked():
+            yield
+        waited.append(slices - before)
+
+    worker.asked = waiting  # type: ignore[method-assign]
+    async with asked(worker) as client:
+        busy = asyncio.create_task(catching_up())
+        async with client.get("/metrics", headers={"Accept-Encoding": "identity"}) as response:
+            text = await response.text()
+        busy.cancel()
+
+    assert "karar_contacts_offered_total{" in text
+    assert needed >= 2 * TURNS
+    assert waited[0] <= needed // TURNS + 1
 
 
 async def test_every_scrape_sees_what_was_committed_meanwhile() -> None:

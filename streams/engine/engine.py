@@ -18,7 +18,7 @@ from streams.engine.lease import Lease
 from streams.engine.ledger import Served
 from streams.engine.meters import Meters
 from streams.engine.opening import let_go, open_shard, recheck, reopen_shard
-from streams.engine.pace import Pace
+from streams.engine.pace import BREATH_SECONDS, Pace, Turns
 from streams.engine.shard import Shard
 from streams.engine.slices import Slice
 from streams.engine.spec import Clock, Spec, wall
@@ -31,8 +31,6 @@ LEAVE_SECONDS: Final = 1.5
 CLOSE_SECONDS: Final = 20
 COMMITS_AT_ONCE: Final = 6
 OPENINGS_AT_ONCE: Final = 4
-BREATH_SECONDS: Final = 0.0004
-"""How long slices are applied before the loop goes round: a transaction needs some nine turns of it, and each waits for what is folded."""
 SEEK_SECONDS: Final = 5.0
 
 Slot = tuple[str, int]
@@ -94,7 +92,7 @@ class Engine:
         self.tasks: dict[Slot, asyncio.Task[None]] = {}
         self.ends: set[asyncio.Task[None]] = set()
         self.consumer: Delivery | None = None
-        self.permits, self.pace = asyncio.Semaphore(COMMITS_AT_ONCE), Pace()
+        self.permits, self.pace, self.turns = asyncio.Semaphore(COMMITS_AT_ONCE), Pace(), Turns()
         self.openings = asyncio.Semaphore(OPENINGS_AT_ONCE)
         self.leaving = False
         self.upsets = 0
@@ -243,7 +241,7 @@ class Engine:
         for part in bundle:
             await self.apply(part)
             if time.monotonic() > since + BREATH_SECONDS:
-                await asyncio.sleep(0)
+                await self.turns.give()
                 since = time.monotonic()
 
     async def apply(self, part: Slice) -> None:
