@@ -32,6 +32,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(SEED)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets no property test count as coverage: others run its lines, too, and to write them down hundreds of times is most of its time."""
+    for item in items:
+        if isinstance(item, pytest.Function) and getattr(item.obj, "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.no_cover)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     """Print what repeats this run."""
     return f"seed: KARAR_TEST_SEED={SEED} (Hypothesis: {config.option.hypothesis_seed or 'its own, printed on failure'})"

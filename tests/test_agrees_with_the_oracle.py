@@ -54,6 +54,7 @@ def test_any_events_at_any_later_instant_have_the_facts_of_the_oracle(seed: int,
     assert facts(events, now) == oracle.facts(events, now)
 
 
+@pytest.mark.no_cover
 def test_a_fixed_battery_has_the_facts_of_the_oracle() -> None:
     """The same, on events that never change: what `make mutation` judges by."""
     for seed in range(2000):
@@ -75,6 +76,7 @@ def revised(events: Sequence[Event], random: Random) -> list[Event]:
     return sent
 
 
+@pytest.mark.no_cover
 def test_revisions_in_any_order_leave_what_the_highest_ones_say() -> None:
     """All revisions stay in the set and the highest is folded; one may take back all that was known of an interaction."""
     for seed in range(1200):
@@ -166,7 +168,7 @@ def replayed(events: Iterable[Event], now: int, partitions: int) -> Replay:
 
 @pytest.mark.slow
 @pytest.mark.computes
-@pytest.mark.no_cover  # to write down which lines it runs is most of its time, and others run them, too
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", SETS)
 def test_net_totals_are_those_of_the_oracle_in_any_order_of_arrival(name: str, seed: int) -> None:
     """Duplicates, disorder and late events need no special case: they are set union, and the difference comes out exact."""

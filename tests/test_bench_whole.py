@@ -16,6 +16,8 @@ from tests.bench.peers.whole import Core
 from tests.bench.week import LOGS, MARK, Sent, logs, repeated, topics_of, week
 from tests.shared import real_or_skip
 
+pytestmark = pytest.mark.no_cover
+
 EVENTS = 3_000
 
 

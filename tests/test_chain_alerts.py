@@ -144,6 +144,7 @@ def test_a_customer_who_becomes_known_takes_the_alert_along() -> None:
     assert first.chain == second.chain
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("source", ["simulated", "nonsense"])
 def test_beginnings_and_ends_take_turns(seed: int, source: str) -> None:
     """Whatever comes, in slices of any size: of one id the states alternate, and when all is over every alert has ended."""

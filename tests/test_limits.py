@@ -37,6 +37,7 @@ def crowd(random: Random) -> list[Event]:
     return events
 
 
+@pytest.mark.no_cover
 def test_chains_that_are_cut_are_those_of_the_oracle() -> None:
     """Placement under a limit is a function of the set of interactions: by case, time and link, by those of them that are not full."""
     cut = 0
@@ -86,6 +87,7 @@ def test_a_chain_that_leaves_the_table_changes_no_other(limit: int) -> None:
     assert (cut > 500) == (limit == 4)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("limit", [4, MAX_LINKS])
 def test_the_books_balance_however_time_passes_and_chains_are_archived(limit: int) -> None:
     """At every instant, in any order of arrival, with contacts that come when other chains have left already."""
@@ -139,6 +141,7 @@ def test_who_found_a_chain_full_stays_where_he_went(stories: list[Story], chains
     assert sorted(sorted(r.record.key[4:] for r in c.readings) for c in account.chains) == chains
 
 
+@pytest.mark.no_cover
 def test_totals_under_limits_are_those_of_the_oracle_in_any_order_of_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits of both kinds: net totals depend on no order, slice or revision, the books balance, and nothing falls."""
     monkeypatch.setattr(assemble, "MAX_EVENTS", FEW)
