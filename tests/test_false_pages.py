@@ -18,7 +18,7 @@ from streams.replay import Replay
 from streams.simulate import simulate
 from tests.debian import program_or_skip
 from tests.prometheus import points, prometheus
-from tests.rules import PROMETHEUS, RULES, groups, rules
+from tests.rules import PROMETHEUS, RECORDED, RULES, groups, rules
 from tests.shared import ROOT
 from tests.story import DAY, HOUR, MINUTE
 from tests.week import START, astray, objectives, published, scrapes, teams
@@ -36,8 +36,6 @@ END: Final = BEGIN + MINUTES * MINUTE
 ASTRAY: Final = "claims"
 WRONG_FROM: Final = BEGIN + 2 * DAY + 10 * HOUR
 TOUCHES, TRANSFERS = 40, 24
-LEVELS: Final = 3
-"""A rule may be made of recorded ones, and those of others: each level is filled in once what is below stands."""
 SPAN: Final = "--max-block-duration=200h"
 (TICKET, PAGE) = (rule for rule in rules([PROMETHEUS / "alerts" / "service.yml"]) if rule["alert"] == "ExcessiveTransfers")
 
@@ -83,12 +81,21 @@ def promtool(*arguments: str | Path) -> None:
     assert not done.returncode, done.stderr
 
 
+def levels(recorded: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rules that are made of no other one, then those that are made of these alone, and so on."""
+    while recorded:
+        names = {rule["record"] for rule in recorded}
+        level = [rule for rule in recorded if names.isdisjoint(RECORDED.findall(rule["expr"]))]
+        yield level
+        recorded = [rule for rule in recorded if rule not in level]
+
+
 def record(data: Path) -> None:
-    """Records what the alert is made of, as if Prometheus had been there."""
+    """Records what the alert is made of, as if Prometheus had been there: each level once what is below it stands."""
     recording = data.with_suffix(".rules.yml")
-    wanted = [group for group in groups(RULES) if group["name"] in {"karar_trust", "karar_teams"}]
-    recording.write_text(yaml.safe_dump({"groups": wanted}), "utf-8")
-    for _ in range(LEVELS):
+    wanted = [rule for group in groups(RULES) if group["name"] in {"karar_trust", "karar_teams"} for rule in group["rules"]]
+    for level in levels(wanted):
+        recording.write_text(yaml.safe_dump({"groups": [{"name": "week", "interval": "1m", "rules": level}]}), "utf-8")
         with prometheus(data) as address:
             promtool("rules", SPAN, f"--url={address}", f"--start={BEGIN}", f"--end={END}", f"--output-dir={data}", recording)
 
