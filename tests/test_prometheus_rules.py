@@ -217,6 +217,7 @@ SABOTAGES: Final = [
 
 
 @pytest.mark.slow
+@pytest.mark.computes
 @pytest.mark.parametrize(("path", "old", "new", "tests"), SABOTAGES, ids=[f"{old} → {new}" for _, old, new, _ in SABOTAGES])
 def test_every_threshold_is_held_by_a_promtool_test(tmp_path: Path, path: str, old: str, new: str, tests: str) -> None:
     """A threshold that is a little off, or a condition that is gone, fails."""
