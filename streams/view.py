@@ -38,7 +38,7 @@ class EngineView:
         return max((s.now() for s in self.engine.shards.values() if s.spec.name == STITCH), default=wall())
 
     def asked(self) -> AbstractContextManager[None]:
-        """Somebody waits while the block runs: slices leave more turns of the loop to others."""
+        """Somebody waits for a scrape while the block runs: slices leave more turns of the loop to others."""
         return self.engine.turns.asked()
 
     def states(self) -> Mapping[str, States]:

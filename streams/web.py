@@ -103,7 +103,7 @@ class View(Protocol):
         """The instant (ms) that everything is told for."""
 
     def asked(self) -> AbstractContextManager[None]:
-        """Somebody waits while the block runs, and needs turns of the loop."""
+        """Somebody waits for a scrape while the block runs, which needs turns of the loop."""
 
     def states(self) -> Mapping[str, States]:
         """The encoded states of the customers held here, by shard."""
@@ -170,7 +170,7 @@ class Site:
         self.check_lease()
         if request.method == hdrs.METH_HEAD:
             return web.Response(headers=HEADERS | headers)
-        with self.view.asked():
+        with self.view.asked():  # not while it is written: who reads slowly is not to slow down the worker
             for _ in self.exposition.catch_up(self.view.served(), wanted):
                 await asyncio.sleep(0)
             served = self.view.served()

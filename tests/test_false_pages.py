@@ -86,6 +86,7 @@ def levels(recorded: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     while recorded:
         names = {rule["record"] for rule in recorded}
         level = [rule for rule in recorded if names.isdisjoint(RECORDED.findall(rule["expr"]))]
+        assert level, f"made of one another: {names}"
         yield level
         recorded = [rule for rule in recorded if rule not in level]
 
@@ -93,7 +94,9 @@ def levels(recorded: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 def record(data: Path) -> None:
     """Records what the alert is made of, as if Prometheus had been there: each level once what is below it stands."""
     recording = data.with_suffix(".rules.yml")
-    wanted = [rule for group in groups(RULES) if group["name"] in {"karar_trust", "karar_teams"} for rule in group["rules"]]
+    chosen = [group for group in groups(RULES) if group["name"] in {"karar_trust", "karar_teams"}]
+    assert all("interval" not in group for group in chosen)
+    wanted = [rule for group in chosen for rule in group["rules"]]
     for level in levels(wanted):
         recording.write_text(yaml.safe_dump({"groups": [{"name": "week", "interval": "1m", "rules": level}]}), "utf-8")
         with prometheus(data) as address:

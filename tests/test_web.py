@@ -3,8 +3,8 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -254,10 +254,10 @@ async def test_a_worker_without_a_shard_serves_its_own_series() -> None:
 
 async def test_a_scrape_waits_for_few_slices_of_a_worker_that_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one after a start has every series to write, in pieces: with one between two slices it took twenty seconds."""
-    monkeypatch.setattr(exposition_module, "PIECE", 5)
+    monkeypatch.setattr(exposition_module, "PIECE", 1)
     worker = Worker(day(), held=("stitch-0", "stitch-1", "stitch-2"))
     needed = sum(1 for _ in Exposition(RULES).catch_up(worker.served()))
-    slices, waited = 0, list[int]()
+    slices = 0
 
     async def catching_up() -> None:
         nonlocal slices
@@ -265,23 +265,16 @@ async def test_a_scrape_waits_for_few_slices_of_a_worker_that_catches_up(monkeyp
             slices += 1
             await worker.turns.give()
 
-    @contextmanager
-    def waiting() -> Iterator[None]:
-        before = slices
-        with worker.turns.asked():
-            yield
-        waited.append(slices - before)
-
-    worker.asked = waiting  # type: ignore[method-assign]
     async with asked(worker) as client:
         busy = asyncio.create_task(catching_up())
         async with client.get("/metrics", headers={"Accept-Encoding": "identity"}) as response:
             text = await response.text()
+        waited = slices
         busy.cancel()
 
     assert "karar_contacts_offered_total{" in text
-    assert needed >= 2 * TURNS
-    assert waited[0] <= needed // TURNS + 1
+    assert needed >= 20 * TURNS
+    assert waited <= needed // TURNS + 3 * TURNS, "for its pieces, and for what client and server do besides"
 
 
 async def test_every_scrape_sees_what_was_committed_meanwhile() -> None:

@@ -1,6 +1,6 @@
 """How long a shard waits from one of its transactions to the next (docs/decisions/010): what arrives meanwhile goes into that one.
 
-One that is half full waits no longer (`Shard.rest`, docs/decisions/019). And how many turns others have between slices.
+One that is half full waits no longer (`Shard.rest`, docs/decisions/019). `Turns` says how often others have theirs between slices.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ BUSY_TRANSACTION_SECONDS: Final = 1 / 145
 Less, as far as it has time to spare."""
 LOOK_SECONDS: Final = 0.5
 BREATH_SECONDS: Final = 0.0004
-"""How long slices are applied before the loop goes round."""
+"""How long slices are applied before the loop goes round: a transaction needs some nine turns of it, and each waits for what is folded."""
 TURNS: Final = 16
 """A scrape needs some ten turns of the loop, and with one after each slice it would wait for ten slices (docs/decisions/023)."""
 
@@ -41,7 +41,7 @@ class Pace:
 
 
 class Turns:
-    """How often the loop goes round between slices: once, and more often while somebody waits for an answer. ``askers``: so many do."""
+    """How often the loop goes round between slices: once, and more often while somebody waits for a scrape (``askers`` says how many)."""
 
     def __init__(self) -> None:
         self.askers = 0

@@ -13,8 +13,8 @@ DEPLOY: Final = ROOT / "deploy"
 FASTER: Final = 60
 SCRAPE: Final = "1s"
 LASTING: Final = "1s"
-"""What has to hold for minutes must hold twice: a worker that catches up on a busy machine takes a second and more for an answer, and each
-that comes too late starts it anew. How long it is, promtool's tests of the shipped rules say."""
+"""What has to hold for minutes must hold twice: where other tests have most of the processors, a worker that catches up still takes up to
+two seconds for a scrape, and each that comes too late starts it anew. How long it is, promtool's tests of the shipped rules say."""
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 DURATION: Final = re.compile(r"\b(\d+)([smhd])\b")
 IN_EXPRESSIONS: Final = re.compile(r"\[[^\]]+\]|offset \w+")
