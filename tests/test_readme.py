@@ -96,6 +96,7 @@ def complaints(markdown: str, folder: Path, kafka: str = "") -> list[str]:
     return [text for text in found if text]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_command_in_the_readme_prints_what_it_shows(tmp_path: Path) -> None:
     """A reader who types what the README shows sees what the README shows, on a Kafka that has nothing in it yet."""
