@@ -508,7 +508,7 @@ async def test_slices_of_one_fetch_are_bundled_by_stage(world: World) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "askers", "turns"), [(0.0003, 1, 0), (0.0005, 0, 1), (0.0005, 1, TURNS), (1.0, 2, TURNS)])
-async def test_who_waits_for_a_page_has_more_turns_between_slices(
+async def test_who_waits_for_a_scrape_has_more_turns_between_slices(
     world: World, seconds: float, askers: int, turns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A scrape needs some ten turns of the loop; with one between two slices it would wait for ten of these."""
@@ -532,7 +532,7 @@ async def test_who_waits_for_a_page_has_more_turns_between_slices(
     assert (seen, world.engine.turns.askers) == ([0, turns], 0)
 
 
-async def test_who_has_his_page_needs_no_more_turns(world: World) -> None:
+async def test_who_has_his_scrape_needs_no_more_turns(world: World) -> None:
     """They cost a worker that is busy: what it commits sooner is less at a time."""
     turns, had = world.engine.turns, 0
     with turns.asked():
